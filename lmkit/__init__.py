@@ -1,0 +1,36 @@
+"""lmkit runs language-model experiments from typed recipes.
+
+Plugin authors need `hookimpl`, `Component`, `ComponentConfig`, `LmkitError` and the contracts in
+`lmkit.kinds`. Scripts need `load_recipe`, `run_recipe` and `open_run`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lmkit.api import load_recipe, open_run, run_recipe
+    from lmkit.component import Component, ComponentConfig
+    from lmkit.errors import LmkitError
+    from lmkit.hookspecs import hookimpl
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Component": "lmkit.component",
+    "ComponentConfig": "lmkit.component",
+    "LmkitError": "lmkit.errors",
+    "hookimpl": "lmkit.hookspecs",
+    "load_recipe": "lmkit.api",
+    "open_run": "lmkit.api",
+    "run_recipe": "lmkit.api",
+}
+
+__all__ = ["Component", "ComponentConfig", "LmkitError", "hookimpl", "load_recipe", "open_run", "run_recipe"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lmkit' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,261 @@
+"""The Python face: load a recipe, run it, open what came of it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmkit.errors import LmkitError, ResourceError, UsageError
+from lmkit.plugins import installed_plugins
+from lmkit.recipe.document import dump_document
+from lmkit.recipe.load import load_recipe as _load
+from lmkit.recipe.schema import Recipe
+from lmkit.records.files import write_text
+from lmkit.records.metrics import read_metrics
+from lmkit.records.provenance import provenance
+from lmkit.records.record import Failure, RunRecord, State
+from lmkit.records.store import (
+    LOG,
+    METRICS,
+    PREDICTIONS,
+    RECIPE,
+    create_run,
+    find_run,
+    read_record,
+    runs_folder,
+    write_record,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lmkit.run.progress import Progress
+    from lmkit.run.session import Facts
+    from lmkit.workers.mirror import Mirror
+    from lmkit.workers.ranks import Ranks
+
+logger = logging.getLogger("lmkit")
+
+
+def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe at `path`, with overrides such as `"optimizer.lr=3e-5"`.
+
+    Raises RecipeError, which holds every fault with its place.
+    """
+    return _load(Path(path), overrides, installed_plugins().catalog)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run on disk."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def record(self) -> RunRecord:
+        """What was run and what came of it, read anew."""
+        return read_record(self.folder)
+
+    def metrics(self) -> pa.Table:
+        """All rows of metrics.jsonl as a table (`.to_pandas()` makes a data frame)."""
+        import pyarrow as pa
+
+        return pa.Table.from_pylist(_even(list(read_metrics(self.folder / METRICS))))
+
+    def predictions(self, split: str) -> pa.Table:
+        """What the model answered to each row of an evaluated split. Raises UsageError where there are none."""
+        import pyarrow.parquet as pq
+
+        path = self.folder / PREDICTIONS / f"{split}.parquet"
+        if not path.is_file():
+            there = ", ".join(sorted(p.stem for p in path.parent.glob("*.parquet"))) or "none"
+            raise UsageError(f"run {self.id} has no predictions of {split!r}; it has {there}")
+        return pq.read_table(path)
+
+
+def open_run(wanted: str, runs: Path | str | None = None) -> Run:
+    """The run whose id is, begins or ends with `wanted`. Raises UsageError when none or several do."""
+    return Run(find_run(runs_folder(Path(runs) if runs else None), wanted))
+
+
+def run_recipe(
+    recipe: Recipe,
+    *,
+    base: Path | str = ".",
+    runs: Path | str | None = None,
+    progress: Progress | None = None,
+    recipe_file: Path | None = None,
+    overrides: Sequence[str] = (),
+) -> Run:
+    """Run a recipe through its stages; `base` is the folder its paths are relative to.
+
+    What fails is in the run's record before it is raised: an LmkitError that says what to do, or
+    whatever a component raised.
+    """
+    plugins = installed_plugins()
+    base = Path(base).resolve()
+    folder = create_run(runs_folder(Path(runs) if runs else None), recipe.name)
+    record = RunRecord(
+        id=folder.name,
+        name=recipe.name,
+        state="running",
+        started=_now(),
+        seed=recipe.seed,
+        stages=recipe.stages,
+        recipe_file=str(recipe_file) if recipe_file else None,
+        overrides=tuple(overrides),
+        provenance=provenance(base, plugins.found) | {"base": str(base)},
+    )
+    with _logged(folder, progress):
+        write_text(folder / RECIPE, dump_document(recipe.model_dump(mode="json")))
+        write_record(folder, record)
+        mirror = _mirror(recipe, folder)
+        ranks = _ranks(recipe, folder)
+        try:
+            _perform(recipe, record, base, folder, progress, ranks)
+        finally:
+            if ranks is not None:
+                ranks.end()
+            if progress is not None:
+                progress.close()
+            for line in mirror.finish() if mirror else ():
+                _say(progress, line)
+    return Run(folder)
+
+
+def _perform(
+    recipe: Recipe, record: RunRecord, base: Path, folder: Path, progress: Progress | None, ranks: Ranks | None
+) -> None:
+    """The stages, and the record of what came of them, whatever that is."""
+    with _quick_imports():
+        from lmkit.run.progress import NoProgress
+        from lmkit.run.session import Facts, run_stages
+    facts = Facts()
+    state: State = "finished"
+    failure = None
+    try:
+        run_stages(recipe, base, folder, installed_plugins(), progress or NoProgress(), facts)
+    except BaseException as error:
+        logger.debug("the run ended early", exc_info=error)
+        fault = ranks.fault() if ranks else None
+        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        message = fault or str(error) or ("stopped by the user" if state == "interrupted" else type(error).__name__)
+        failure = Failure(type=type(error).__name__, message=message, stage=facts.stage, step=facts.step or None)
+        if fault and not isinstance(error, LmkitError | KeyboardInterrupt):
+            raise ResourceError(fault) from error
+        raise
+    finally:
+        write_record(folder, _closed(record, facts, state, failure))
+
+
+def _closed(record: RunRecord, facts: Facts, state: State, failure: Failure | None) -> RunRecord:
+    return record.model_copy(
+        update={
+            "state": state,
+            "finished": _now(),
+            "decisions": facts.decisions,
+            "data": facts.data,
+            "seconds": facts.seconds,
+            "training": facts.training,
+            "results": facts.results,
+            "failure": failure,
+        }
+    )
+
+
+def _ranks(recipe: Recipe, folder: Path) -> Ranks | None:
+    if recipe.train.devices == 1 or "train" not in recipe.stages:
+        return None
+    from lmkit.workers.ranks import Ranks
+
+    return Ranks(folder, recipe.train.devices)
+
+
+def _mirror(recipe: Recipe, folder: Path) -> Mirror | None:
+    if not recipe.trackers:
+        return None
+    from lmkit.workers.mirror import start_mirror
+
+    return start_mirror(folder)
+
+
+@contextmanager
+def _quick_imports() -> Iterator[None]:
+    """Import without collecting garbage, which saves a quarter of the time that torch and Lightning take."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin are 6 to 8 times slower beside other work
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
+
+
+@contextmanager
+def _logged(folder: Path, progress: Progress | None) -> Iterator[None]:
+    """Everything logged while the run lasts goes to log.txt; what lmkit says goes to the person too."""
+    file = logging.FileHandler(folder / LOG, encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    file.setLevel(logging.DEBUG)
+    root = logging.getLogger()
+    shown = _Shown(progress)
+    level, propagate = logger.level, logger.propagate
+    root.addHandler(file)
+    logger.addHandler(shown)
+    logger.setLevel(logging.DEBUG)
+    logging.captureWarnings(True)
+    warnings.simplefilter("default")
+    libraries = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric", "transformers")]
+    handlers = [library.handlers[:] for library in libraries]
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        logger.setLevel(level)
+        logger.propagate = propagate
+        logger.removeHandler(shown)
+        root.removeHandler(file)
+        file.close()
+        for library, mine in zip(libraries, handlers, strict=True):
+            library.handlers = mine
+
+
+class _Shown(logging.Handler):
+    """Passes lmkit's own messages on to the person who watches."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        super().__init__(logging.INFO)
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _say(self._progress, record.getMessage())
+
+
+def _say(progress: Progress | None, line: str) -> None:
+    if progress is not None:
+        progress.say(line)
+
+
+def _even(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with the same keys in all of them, in the order they first appear."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    return [{key: row.get(key) for key in keys} for row in rows]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""The components that ship with lmkit: plugins on the public interface only."""

@@ -1,0 +1,1 @@
+"""The metrics that ship with lmkit: of labels, of spans and of text."""

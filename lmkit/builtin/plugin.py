@@ -1,0 +1,102 @@
+"""What lmkit itself provides."""
+
+from __future__ import annotations
+
+from lmkit.builtin.data.config import CsvConfig, JsonlConfig
+from lmkit.builtin.metrics.config import (
+    AccuracyConfig,
+    BleuConfig,
+    ChrfConfig,
+    ConfusionMatrixConfig,
+    ExactMatchConfig,
+    F1Config,
+    MccConfig,
+    PrecisionConfig,
+    RecallConfig,
+    SpanF1Config,
+)
+from lmkit.builtin.models.config import EncoderDecoderConfig, LstmConfig, TransformerEncoderConfig
+from lmkit.builtin.models.pretrained_config import PretrainedModelConfig
+from lmkit.builtin.optimizers.config import AdamConfig, AdamWConfig, SgdConfig
+from lmkit.builtin.schedulers.config import ConstantConfig, CosineConfig, InverseSqrtConfig, LinearConfig
+from lmkit.builtin.tasks.config import TextClassificationConfig, TokenClassificationConfig, TranslationConfig
+from lmkit.builtin.tokenizers.config import BpeConfig, PretrainedTokenizerConfig, WordpieceConfig
+from lmkit.builtin.trackers.config import WandbConfig
+from lmkit.component import Component
+from lmkit.hookspecs import hookimpl
+
+
+@hookimpl
+def provide_data() -> list[Component]:
+    return [
+        Component(CsvConfig, build="lmkit.builtin.data.files:build_csv"),
+        Component(JsonlConfig, build="lmkit.builtin.data.files:build_jsonl"),
+    ]
+
+
+@hookimpl
+def provide_tasks() -> list[Component]:
+    return [
+        Component(TextClassificationConfig, build="lmkit.builtin.tasks.text_classification:TextClassification"),
+        Component(TokenClassificationConfig, build="lmkit.builtin.tasks.token_classification:TokenClassification"),
+        Component(TranslationConfig, build="lmkit.builtin.tasks.translation:Translation"),
+    ]
+
+
+@hookimpl
+def provide_tokenizers() -> list[Component]:
+    return [
+        Component(PretrainedTokenizerConfig, build="lmkit.builtin.tokenizers.pretrained:build_pretrained"),
+        Component(WordpieceConfig, build="lmkit.builtin.tokenizers.fitted:build_wordpiece"),
+        Component(BpeConfig, build="lmkit.builtin.tokenizers.fitted:build_bpe"),
+    ]
+
+
+@hookimpl
+def provide_models() -> list[Component]:
+    return [
+        Component(PretrainedModelConfig, build="lmkit.builtin.models.pretrained:build_pretrained"),
+        Component(TransformerEncoderConfig, build="lmkit.builtin.models.transformer_encoder:build_transformer_encoder"),
+        Component(LstmConfig, build="lmkit.builtin.models.lstm:build_lstm"),
+        Component(EncoderDecoderConfig, build="lmkit.builtin.models.encoder_decoder:build_encoder_decoder"),
+    ]
+
+
+@hookimpl
+def provide_optimizers() -> list[Component]:
+    return [
+        Component(AdamConfig, build="lmkit.builtin.optimizers.build:build_adam"),
+        Component(AdamWConfig, build="lmkit.builtin.optimizers.build:build_adamw"),
+        Component(SgdConfig, build="lmkit.builtin.optimizers.build:build_sgd"),
+    ]
+
+
+@hookimpl
+def provide_schedulers() -> list[Component]:
+    return [
+        Component(ConstantConfig, build="lmkit.builtin.schedulers.build:build_constant"),
+        Component(LinearConfig, build="lmkit.builtin.schedulers.build:build_linear"),
+        Component(CosineConfig, build="lmkit.builtin.schedulers.build:build_cosine"),
+        Component(InverseSqrtConfig, build="lmkit.builtin.schedulers.build:build_inverse_sqrt"),
+    ]
+
+
+@hookimpl
+def provide_metrics() -> list[Component]:
+    return [
+        Component(AccuracyConfig, build="lmkit.builtin.metrics.classification:build_accuracy"),
+        Component(PrecisionConfig, build="lmkit.builtin.metrics.classification:build_precision"),
+        Component(RecallConfig, build="lmkit.builtin.metrics.classification:build_recall"),
+        Component(F1Config, build="lmkit.builtin.metrics.classification:build_f1"),
+        Component(MccConfig, build="lmkit.builtin.metrics.classification:build_mcc"),
+        Component(ConfusionMatrixConfig, build="lmkit.builtin.metrics.classification:build_confusion_matrix"),
+        Component(SpanF1Config, build="lmkit.builtin.metrics.spans:build_span_f1"),
+        Component(BleuConfig, build="lmkit.builtin.metrics.text:build_bleu"),
+        Component(ChrfConfig, build="lmkit.builtin.metrics.text:build_chrf"),
+        Component(ExactMatchConfig, build="lmkit.builtin.metrics.text:build_exact_match"),
+    ]
+
+
+@hookimpl
+def provide_trackers() -> list[Component]:
+    return [Component(WandbConfig, build="lmkit.builtin.trackers.wandb:build_wandb")]

@@ -1,0 +1,1 @@
+"""Tasks: text classification, token classification, translation."""

@@ -1,0 +1,51 @@
+"""Settings of the tasks."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from lmkit.kinds.task import Column, TaskConfig
+
+Smoothing = Annotated[float, Field(ge=0, lt=1)]
+
+
+class TextClassificationConfig(TaskConfig):
+    """One label for each text: sentiment, topic, intent."""
+
+    use: Literal["text-classification"]
+
+    label_smoothing: Smoothing = 0.0
+    """Share of the target's probability that is spread over all labels (Szegedy et al., 2016)."""
+
+    columns: ClassVar[tuple[Column, ...]] = (Column("text", "text", "input"), Column("label", "label", "target"))
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1")
+
+
+class TokenClassificationConfig(TaskConfig):
+    """One label for each word: named entities in BIO tags, parts of speech."""
+
+    use: Literal["token-classification"]
+
+    label_smoothing: Smoothing = 0.0
+    """Share of the target's probability that is spread over all labels (Szegedy et al., 2016)."""
+
+    columns: ClassVar[tuple[Column, ...]] = (Column("tokens", "words", "input"), Column("tags", "tags", "target"))
+    metrics: ClassVar[tuple[str, ...]] = ("span-f1", "accuracy")
+
+
+class TranslationConfig(TaskConfig):
+    """A target text for each source text, written token by token."""
+
+    use: Literal["translation"]
+
+    label_smoothing: Smoothing = 0.1
+    """Share of the target's probability that is spread over the vocabulary (Szegedy et al., 2016)."""
+
+    max_target_length: Annotated[int, Field(ge=4)] = 128
+    """Tokens of one target at most, special tokens included: training targets are cut there, writing stops there."""
+
+    columns: ClassVar[tuple[Column, ...]] = (Column("source", "text", "input"), Column("target", "text", "target"))
+    metrics: ClassVar[tuple[str, ...]] = ("bleu", "chrf")
+    one_answer: ClassVar[bool] = False

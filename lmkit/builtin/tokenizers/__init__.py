@@ -1,0 +1,1 @@
+"""Tokenizers: pretrained ones, and ones fitted on the training texts."""

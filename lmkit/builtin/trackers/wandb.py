@@ -1,0 +1,226 @@
+"""The Weights & Biases tracker: a W&B run whose history is the rows of metrics.jsonl, each once."""
+
+from __future__ import annotations
+
+import json
+import netrc
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import wandb
+
+from lmkit.builtin.trackers.config import WandbConfig
+from lmkit.errors import ResourceError
+
+Mode = Literal["online", "offline", "disabled"]
+
+FINISH_TIMEOUT = 40.0
+"""Seconds in which the server must have taken what is left when the run is over."""
+
+
+def build_wandb(config: WandbConfig, run_folder: Path, run_name: str) -> WandbTracker:
+    return WandbTracker(config, run_folder, run_name)
+
+
+class WandbTracker:
+    """Mirrors one run; W&B knows it by the lmkit run's id, so that a resumed run is the same one there.
+
+    Each start opens a *segment*, a folder that W&B writes. Online, the server says how many rows it
+    holds. Offline nobody can say what a segment that was not closed holds: it is thrown away, and its
+    rows are sent again. Predictions and results go to the summary and never to the history, whose
+    length is therefore the number of rows.
+    """
+
+    def __init__(self, config: WandbConfig, run_folder: Path, run_name: str) -> None:
+        self._config = config
+        self._name = run_name
+        self._id = re.sub(r"[^A-Za-z0-9_-]", "-", run_folder.resolve().name)[:128]
+        self._trackers = run_folder.resolve() / "trackers"
+        self._segments = self._trackers / "wandb"
+        self._run: wandb.Run | None = None
+        self._cursor = 0
+
+    def start(self, config: Mapping[str, Any]) -> None:
+        """Open a segment: online where that is wanted and W&B answers, else offline."""
+        wanted = _environment_mode() or self._config.mode
+        if wanted == "disabled":
+            return
+        self._prepare_environment()
+        _forget_service()
+        mode: Mode = _mode_by_key() if wanted == "auto" else wanted
+        note = None
+        try:
+            self._run = self._open(mode, config)
+        except Exception as cause:
+            if mode == "offline":
+                raise
+            _forget_service()
+            mode = "offline"
+            self._run = self._open(mode, config)
+            note = f"W&B could not be reached ({_first_line(cause)}), so the run is mirrored offline"
+        self._run.define_metric("*", step_metric="step")
+        account = self._account()
+        held, closed = int(account.get("held") or 0), list(account.get("closed") or [])
+        if mode == "online":
+            held = self._run.starting_step
+            closed = [name for name in closed if not name.startswith("offline-")]  # what the server lacks is sent to it
+        self._cursor = held
+        segment = self._segment
+        self._keep_only([*closed, segment.name])
+        folder = segment.relative_to(self._trackers.parent).as_posix()
+        if note:
+            note = f"{note}; `wandb sync {segment}` sends it"
+        self._tell(mode=mode, url=self._run.url, folder=folder, note=note, held=held, closed=closed)
+
+    def cursor(self) -> int:
+        """Rows held before this segment, and those that it was given."""
+        return self._cursor
+
+    def log(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        for row in rows:
+            if self._run is not None:
+                self._run.log(dict(row))  # never W&B's own step: it would merge rows and hold the last one back
+            self._cursor += 1
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        kept = [[_cell(value) for value in row] for row in rows[: self._config.table_rows]]
+        if self._run is not None and kept:
+            table = wandb.Table(columns=list(columns), data=kept, allow_mixed_types=True)
+            self._run.summary.update({name: table})
+
+    def finish(self, summary: Mapping[str, Any], failed: bool) -> None:
+        """Close the segment. Raises ResourceError when the server has not taken everything in time."""
+        if self._run is None:
+            return
+        segment = self._segment
+        self._run.summary.update(dict(summary))
+        try:
+            self._run.finish(exit_code=1 if failed else 0)
+        except TimeoutError as cause:
+            raise ResourceError(
+                f"W&B did not take everything within {FINISH_TIMEOUT:g} s; `wandb sync {segment}` sends the rest"
+            ) from cause
+        self._run = None
+        wandb.teardown()  # its service may still be writing when `finish` returns
+        closed = [*(self._account().get("closed") or []), segment.name]
+        self._tell(held=self._cursor, closed=closed)
+
+    def _prepare_environment(self) -> None:
+        """Keep all that W&B writes in the run folder, and its messages and crash reports to itself."""
+        os.environ.pop("WANDB_SERVICE", None)  # of the process that started us, with which it would end
+        os.environ.setdefault("WANDB_DATA_DIR", str(self._segments / "data"))
+        os.environ.setdefault("WANDB_CACHE_DIR", str(self._segments / "cache"))
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        os.environ.setdefault("WANDB_SILENT", "true")
+
+    def _open(self, mode: Mode, config: Mapping[str, Any]) -> wandb.Run:
+        wanted = {
+            "console": "off",
+            "silent": True,
+            "symlink": False,
+            "disable_git": True,
+            "disable_code": True,
+            "init_timeout": self._config.timeout,
+            "finish_timeout": FINISH_TIMEOUT,
+            "finish_timeout_raises": True,
+            "x_disable_stats": True,  # they would be the mirror's, not the run's
+            "x_disable_meta": True,
+            "x_disable_machine_info": True,
+            "x_save_requirements": False,
+            "x_transaction_log_flush_interval": 1.0,
+        }
+        known = wandb.Settings.model_fields  # those that begin with x_ may go without notice
+        return wandb.init(
+            project=os.environ.get("WANDB_PROJECT") or self._config.project,
+            entity=self._config.entity,
+            group=self._config.group,
+            tags=self._config.tags or None,
+            notes=self._config.notes,
+            name=self._name,
+            id=self._id,
+            resume="allow",
+            mode=mode,
+            dir=str(self._trackers),
+            config=dict(config),
+            reinit="create_new",
+            settings=wandb.Settings(**{name: value for name, value in wanted.items() if name in known}),
+        )
+
+    @property
+    def _segment(self) -> Path:
+        assert self._run is not None
+        return Path(self._run.dir).parent
+
+    def _keep_only(self, names: Sequence[str]) -> None:
+        """Throw away the segments that were not closed, and those of attempts that failed."""
+        for folder in self._segments.glob("*run-*"):
+            if folder.name not in names:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _account(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self._account_file.read_bytes()))
+        except (OSError, ValueError):
+            return {}
+
+    def _tell(self, **facts: Any) -> None:
+        """Leave facts in trackers/wandb.json, whole or not at all; the mirror keeps its own there too."""
+        temporary = self._account_file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(self._account() | facts, indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, self._account_file)
+
+    @property
+    def _account_file(self) -> Path:
+        return self._trackers / "wandb.json"
+
+
+def _environment_mode() -> Mode | None:
+    """What WANDB_MODE says, or LMKIT_OFFLINE; both stand above a recipe."""
+    said = os.environ.get("WANDB_MODE", "").lower()
+    modes: dict[str, Mode] = {"online": "online", "run": "online", "shared": "online"}
+    modes |= {"offline": "offline", "dryrun": "offline", "disabled": "disabled"}
+    if said in modes:
+        return modes[said]
+    return "offline" if os.environ.get("LMKIT_OFFLINE", "") not in ("", "0") else None
+
+
+def _forget_service() -> None:
+    """End W&B's service process, for one that died, or that still counts this run as open, is of no more use."""
+    with suppress(Exception):
+        wandb.teardown()
+
+
+def _mode_by_key() -> Mode:
+    """Online where there is a key for the server, offline elsewhere."""
+    settings = wandb.setup().settings
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE") or settings.api_key:
+        return "online"
+    hosts = [urlsplit(settings.base_url).netloc]
+    if settings.base_url == wandb.Settings.model_fields["base_url"].default:
+        hosts.append("api.wandb.ai")  # W&B's own server, as older files call it
+    return "online" if any(_in_netrc(host) for host in hosts) else "offline"
+
+
+def _in_netrc(host: str) -> bool:
+    path = os.environ.get("NETRC") or os.path.expanduser("~/_netrc" if os.name == "nt" else "~/.netrc")
+    try:
+        return netrc.netrc(path).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def _cell(value: Any) -> Any:
+    """A value that a W&B table shows as it is, or its text."""
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _first_line(cause: Exception) -> str:
+    return (str(cause).splitlines() or [type(cause).__name__])[0]

@@ -1,0 +1,86 @@
+"""The catalog: every component installed here, by kind and name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from lmkit.component import Component, ComponentConfig, build
+from lmkit.errors import LmkitError, PluginError
+from lmkit.kinds import KINDS
+
+BUILTIN = "lmkit"
+
+
+@dataclass(frozen=True, slots=True)
+class Provided:
+    """A component and the distribution or file that provides it."""
+
+    component: Component
+    owner: str
+
+
+class Catalog:
+    """Read-only once it is made, so that a recipe means the same thing all run long.
+
+    A built-in keeps its name. Where two third parties share one, neither has it: both are reached
+    as `distribution/name`.
+    """
+
+    def __init__(self, provided: Mapping[str, Iterable[Provided]]) -> None:
+        self._by_kind = {kind: _by_name(provided.get(kind, ())) for kind in KINDS}
+
+    def names(self, kind: str) -> list[str]:
+        return sorted(self._by_kind[kind])
+
+    def find(self, kind: str, name: str) -> Provided:
+        """The component called `name`. Raises UnknownComponentError, which suggests the nearest name."""
+        known = self._by_kind[kind]
+        if name not in known:
+            raise UnknownComponentError(kind, name, known)
+        return known[name]
+
+    def build(self, kind: str, config: ComponentConfig, **offered: Any) -> Any:
+        """The built component; what a third party's builder raises is told with its owner."""
+        provided = self.find(kind, config.use)
+        try:
+            return build(provided.component, config, **offered)
+        except LmkitError:
+            raise
+        except Exception as cause:
+            if provided.owner == BUILTIN:
+                raise
+            raise PluginError(
+                f"{kind} {config.use!r} of {provided.owner} could not be built: {type(cause).__name__}: {cause}"
+            ) from cause
+
+
+class UnknownComponentError(LmkitError):
+    """No installed plugin provides the component that was asked for."""
+
+    exit_code = 2
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        near = get_close_matches(name, list(known), n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known)) or 'none'}"
+        super().__init__(f"no {kind} is called {name!r}; {hint}")
+
+
+def _by_name(provided: Iterable[Provided]) -> dict[str, Provided]:
+    everything = list(provided)
+    found: dict[str, Provided] = {}
+    for item in everything:
+        if item.owner == BUILTIN:
+            found[item.component.name] = item
+    taken = set(found)
+    for item in everything:
+        if item.owner == BUILTIN:
+            continue
+        name = item.component.name
+        others = [other for other in everything if other.component.name == name and other is not item]
+        if name not in taken and not others:
+            found[name] = item
+        found[f"{item.owner}/{name}"] = item
+    return found

@@ -1,0 +1,64 @@
+"""`lmkit run`: one recipe through its stages, told to a person."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from lmkit.api import Run, load_recipe, run_recipe
+from lmkit.cli.tables import result_table
+from lmkit.errors import LmkitError
+from lmkit.run.progress import LiveProgress, NoProgress, PlainProgress, Progress
+
+
+def run_command(
+    path: Path,
+    overrides: tuple[str, ...],
+    stages: tuple[str, ...],
+    name: str | None,
+    seed: int | None,
+    runs: Path | None,
+    *,
+    verbose: bool,
+    quiet: bool,
+) -> None:
+    """Check the recipe, run it, and tell what came of it and what to type next."""
+    console = Console(highlight=False)
+    changes = [*overrides, *_options(stages, name, seed)]
+    recipe = load_recipe(path, changes)
+    progress: Progress = (
+        NoProgress() if quiet else LiveProgress(console) if console.is_terminal else PlainProgress(console)
+    )
+    progress.say(f"{recipe.name}  seed {recipe.seed}  {' → '.join(recipe.stages)}")
+    try:
+        run = run_recipe(recipe, base=path.parent, runs=runs, progress=progress, recipe_file=path, overrides=changes)
+    except LmkitError:
+        if verbose:
+            traceback.print_exc()
+        raise
+    if quiet:
+        print(run.folder)
+        return
+    _tell(run, console)
+
+
+def _options(stages: Sequence[str], name: str | None, seed: int | None) -> list[str]:
+    options = [f"stages=[{', '.join(stages)}]"] if stages else []
+    options += [f"name={name!r}"] if name is not None else []
+    options += [f"seed={seed}"] if seed is not None else []
+    return options
+
+
+def _tell(run: Run, console: Console) -> None:
+    record = run.record
+    for split, result in record.results.items():
+        console.print()
+        console.print(result_table(split, result))
+    seconds = sum(record.seconds.values())
+    console.print(f"\n{record.state} in {seconds / 60:.0f} min {seconds % 60:.0f} s: {run.folder}", soft_wrap=True)
+    console.print(f"next: lmkit runs show {run.id}", soft_wrap=True)
+    sys.stdout.flush()

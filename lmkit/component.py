@@ -1,0 +1,73 @@
+"""A component: one named thing of a kind, as its settings and a builder."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from lmkit.errors import PluginError
+
+
+class Settings(BaseModel):
+    """A typed, frozen block of a recipe: unknown keys are faults, nothing is converted in silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+
+
+class ComponentConfig(Settings):
+    """The settings of one component, as a recipe writes them."""
+
+    use: str
+    """The component's name; each subclass narrows it to one literal, without a default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """Ties a settings class to the function that builds it.
+
+    `build` is written "module:function" and imported only when a run needs it, so that
+    listing plugins and checking recipes never pays for torch.
+    """
+
+    config: type[ComponentConfig]
+    build: str
+
+    @property
+    def name(self) -> str:
+        """The literal of the settings' `use` field. Raises PluginError where it is none."""
+        field = self.config.model_fields.get("use")
+        names = get_args(field.annotation) if field else ()
+        if len(names) != 1 or not isinstance(names[0], str):
+            raise PluginError(f"{self.config.__qualname__}.use must be a Literal of one name")
+        return names[0]
+
+    def load(self) -> Callable[..., Any]:
+        """The builder. Raises PluginError when its module or function cannot be imported."""
+        module, _, function = self.build.partition(":")
+        try:
+            return getattr(import_module(module), function)  # type: ignore[no-any-return]
+        except (ImportError, AttributeError) as cause:
+            raise PluginError(f"component {self.name!r} cannot import its builder {self.build!r}: {cause}") from cause
+
+
+def build(component: Component, config: ComponentConfig, **offered: Any) -> Any:
+    """Call the builder with its config and those of the offered parts that its signature names.
+
+    A builder that asks for less keeps working when a kind comes to offer more. Raises
+    PluginError for one that asks for what its kind does not offer.
+    """
+    builder = component.load()
+    parameters = list(inspect.signature(builder).parameters.values())[1:]
+    asked = {p.name: p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+    unknown = [name for name, p in asked.items() if name not in offered and p.default is p.empty]
+    if unknown:
+        raise PluginError(
+            f"the builder of {component.name!r} ({component.build}) asks for {', '.join(unknown)}; "
+            f"its kind offers {', '.join(sorted(offered)) or 'nothing'}"
+        )
+    return builder(config, **{name: offered[name] for name in asked if name in offered})

@@ -1,0 +1,195 @@
+"""Batching: which rows make which batch, as a pure function of (seed, epoch), and batches as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lmkit.kinds.model import Batch
+from lmkit.kinds.task import Features, Ragged
+
+POOL = 50
+"""Batches whose rows are sorted by length together: wide enough to save most padding, narrow enough to keep chance."""
+
+ROWS = "rows"
+"""The key of a batch under which the indices of its rows lie, (B,)."""
+
+WINDOW = "window"
+"""The key under which the loss items of the batch's whole accumulation window lie, a scalar."""
+
+Plan = list[NDArray[np.int64]]
+
+
+def shuffled(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """A permutation that depends on (seed, epoch) alone, the same on every machine and version.
+
+    Sorts by SplitMix64 (Steele, Lea & Flood, 2014), a counter-based generator in six lines.
+    """
+    start = _mix(np.full(1, seed, np.uint64)) ^ np.uint64(epoch)
+    order: NDArray[np.int64] = np.argsort(_mix(_mix(start) + np.arange(count).astype(np.uint64)), kind="stable")
+    return order
+
+
+def training_plan(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int, by_length: bool) -> Plan:
+    """The rows of each batch of an epoch: every row once, batches of similar length, in random order."""
+    order = shuffled(len(lengths), seed, epoch)
+    if not by_length:
+        return _cut(order, batch_size)
+    batches: Plan = []
+    for pool in _cut(order, batch_size * POOL):
+        batches += _cut(pool[np.argsort(lengths[pool], kind="stable")], batch_size)
+    return [batches[number] for number in shuffled(len(batches), seed, epoch)]
+
+
+def measuring_plan(lengths: NDArray[np.int64], batch_size: int) -> Plan:
+    """The rows of each batch when order does not matter: longest first, so that memory runs out at once or never."""
+    return _cut(np.argsort(-lengths, kind="stable"), batch_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Collation:
+    """How rows of features become a batch: what pads each list column."""
+
+    features: Features
+    padding: Mapping[str, int]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(N,) the tokens in each row, input and target together."""
+        ids = [
+            column.lengths
+            for name, column in self.features.columns.items()
+            if name.endswith("_ids") and isinstance(column, Ragged)
+        ]
+        total: NDArray[np.int64] = np.sum(ids, axis=0)
+        return total
+
+    def batch(self, rows: NDArray[np.int64]) -> Batch:
+        """The tensors of these rows; `attention_mask` (B, T) is true where `input_ids` is no padding."""
+        batch: Batch = {ROWS: torch.from_numpy(rows)}
+        for name, column in self.features.columns.items():
+            if not isinstance(column, Ragged):
+                batch[name] = torch.from_numpy(column[rows])
+                continue
+            starts, lengths = column.offsets[rows], column.lengths[rows]
+            inside = np.arange(int(lengths.max(initial=0)))[None, :] < lengths[:, None]
+            padded = np.full(inside.shape, self.padding[name], np.int64)
+            padded[inside] = column.values[_ranges(starts, lengths)]
+            batch[name] = torch.from_numpy(padded)
+            if name == "input_ids":
+                batch["attention_mask"] = torch.from_numpy(inside)
+        return batch
+
+
+class TrainingBatches(Dataset[Batch]):
+    """The batches of every epoch; item (epoch, number) is a function of the seed and nothing else."""
+
+    def __init__(
+        self,
+        collation: Collation,
+        batch_size: int,
+        accumulate: int,
+        seed: int,
+        by_length: bool,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.collation = collation
+        self.batch_size, self.accumulate, self.seed, self.by_length = batch_size, accumulate, seed, by_length
+        self.rank, self.world = rank, world
+        self._planned: tuple[int, Plan] = (-1, [])
+
+    def __len__(self) -> int:
+        """Batches in an epoch on each rank; the ranks share the last ones out so that each has as many."""
+        return -(-len(self.plan(0)) // self.world)
+
+    def plan(self, epoch: int) -> Plan:
+        if self._planned[0] != epoch:
+            plan = training_plan(self.collation.lengths, self.batch_size, self.seed, epoch, self.by_length)
+            self._planned = (epoch, plan)
+        return self._planned[1]
+
+    def __getitem__(self, position: tuple[int, int]) -> Batch:
+        epoch, number = position
+        plan = self.plan(epoch)
+        mine = number * self.world + self.rank
+        # A rank that has no batch left repeats one with weight nought: it computes, and adds nothing.
+        batch = self.collation.batch(plan[mine % len(plan)])
+        first = number // self.accumulate * self.accumulate * self.world
+        window = plan[first : first + self.accumulate * self.world]
+        weight = float(sum(self.collation.features.weight[rows].sum() for rows in window))
+        batch[WINDOW] = torch.tensor(weight if mine < len(plan) else float("inf"))
+        return batch
+
+
+class Positions(Sampler[tuple[int, int]]):
+    """The positions of one epoch's batches, in order."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((self.epoch, number) for number in range(self.count))
+
+
+class MeasuringBatches(Dataset[Batch]):
+    """The batches of a split that is measured; each row is in one of them."""
+
+    def __init__(self, collation: Collation, batch_size: int, rank: int = 0, world: int = 1) -> None:
+        self.collation = collation
+        lengths = collation.lengths
+        self.plan = measuring_plan(lengths, min(batch_size, -(-len(lengths) // world)))[rank::world]  # some for each rank
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, number: int) -> Batch:
+        return self.collation.batch(self.plan[number])
+
+
+def training_loader(batches: TrainingBatches, workers: int) -> DataLoader[Batch]:
+    """A loader with a generator of its own, so that iterating draws nothing from the global one."""
+    return DataLoader(
+        batches, batch_size=None, sampler=Positions(len(batches)), num_workers=workers, generator=_generator()
+    )
+
+
+def measuring_loader(batches: MeasuringBatches, workers: int = 0) -> DataLoader[Batch]:
+    return DataLoader(batches, batch_size=None, shuffle=False, num_workers=workers, generator=_generator())
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def _cut(order: NDArray[np.int64], size: int) -> Plan:
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64's output function, for each state."""
+    with np.errstate(over="ignore"):
+        z = state * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return np.asarray(z ^ (z >> np.uint64(31)))
+
+
+def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The indices start, …, start + length - 1 of every row, one after the other."""
+    ends = np.cumsum(lengths)
+    within: NDArray[np.int64] = np.arange(int(ends[-1]) if len(ends) else 0)
+    ranges: NDArray[np.int64] = within + np.repeat(starts - (ends - lengths), lengths)
+    return ranges

@@ -1,0 +1,96 @@
+"""The cache of tokenised rows: a folder for each content, built once, read as memory-mapped Arrow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lmkit.kinds.task import Features, Ragged
+from lmkit.records.files import disk_errors
+
+FORMAT = 1
+
+
+def cache_folder() -> Path:
+    """LMKIT_CACHE, else the platform's cache folder."""
+    from platformdirs import user_cache_path
+
+    chosen = os.environ.get("LMKIT_CACHE")
+    return Path(chosen) if chosen else user_cache_path("lmkit")
+
+
+def cache_key(table: pa.Table, columns: list[str], *settings: Any) -> str:
+    """A hash of the rows' values in these columns and of all that makes features of them."""
+    found = hashlib.blake2b(digest_size=16)
+    found.update(json.dumps([FORMAT, *settings], sort_keys=True, default=str).encode())
+    for name in columns:
+        values = table[name].combine_chunks()
+        for buffer in pa.concat_arrays([values]).buffers():  # without the offset of a slice
+            found.update(memoryview(buffer) if buffer is not None else b"-")
+    return found.hexdigest()
+
+
+def cached_features(key: str, make: Callable[[], Features]) -> tuple[Features, bool]:
+    """The features stored under `key`, and whether they were there; where not, one process makes and stores them."""
+    from filelock import FileLock
+
+    folder = cache_folder() / "features"
+    path = folder / f"{key}.arrow"
+    with disk_errors(folder):
+        if (found := _read(path)) is not None:
+            return found, True
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{key}.lock"):
+            if (found := _read(path)) is not None:
+                return found, True
+            features = make()
+            temporary = folder / f".{key}.{os.getpid()}.tmp"
+            try:
+                _write(temporary, features)
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+            return features, False
+
+
+def clear_cache() -> None:
+    """Remove all tokenised rows; they are made again when they are needed."""
+    shutil.rmtree(cache_folder() / "features", ignore_errors=True)
+
+
+def _write(path: Path, features: Features) -> None:
+    columns: dict[str, pa.Array] = {"weight": pa.array(features.weight), "cut": pa.array(features.cut)}
+    for name, column in features.columns.items():
+        if isinstance(column, Ragged):
+            columns[f"list:{name}"] = pa.LargeListArray.from_arrays(pa.array(column.offsets), pa.array(column.values))
+        else:
+            columns[f"number:{name}"] = pa.array(column)
+    table = pa.table(columns)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=max(1, table.num_rows))
+
+
+def _read(path: Path) -> Features | None:
+    """The stored features, memory-mapped; None where there are none or they are damaged."""
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all().combine_chunks()
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return None
+    columns: dict[str, Ragged | NDArray[np.int64]] = {}
+    for name in table.column_names:
+        kind, _, rest = name.partition(":")
+        array = table[name].combine_chunks()
+        if kind == "list":
+            columns[rest] = Ragged(array.values.to_numpy(), array.offsets.to_numpy())
+        elif kind == "number":
+            columns[rest] = array.to_numpy()
+    return Features(columns, table["weight"].to_numpy(), table["cut"].to_numpy())

@@ -1,0 +1,65 @@
+"""Every error that lmkit raises on purpose.
+
+LmkitError                 base of them all; the command line prints it without a traceback
+├── RecipeError        2   a recipe is not well formed; tells every fault at once
+├── UsageError         2   a command was asked for something that is not there
+├── DataError          2   the rows are not what the recipe says they are
+├── TrainingError      2   training went where no number is (a loss that is NaN or infinite)
+├── PluginError        4   a plugin or component could not be loaded or built, or broke its contract
+└── ResourceError      4   the disk, the network, the package index or the memory did not suffice
+
+The number is the exit code. Code 1 is kept for what is not in this tree: a bug of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class LmkitError(Exception):
+    """Base of them all. `str(error)` says what, where and what to do."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a recipe: where it stands, the path of its key, and what is wrong."""
+
+    place: str
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}  {self.path}: {self.message}" if self.path else f"{self.place}  {self.message}"
+
+
+class RecipeError(LmkitError):
+    """`faults` holds everything found wrong with the recipe, not only the first thing."""
+
+    exit_code = 2
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+class UsageError(LmkitError):
+    exit_code = 2
+
+
+class DataError(LmkitError):
+    exit_code = 2
+
+
+class TrainingError(LmkitError):
+    exit_code = 2
+
+
+class PluginError(LmkitError):
+    exit_code = 4
+
+
+class ResourceError(LmkitError):
+    exit_code = 4

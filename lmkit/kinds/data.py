@@ -1,0 +1,120 @@
+"""Data sources read rows; what every source's settings say about the rows' use is said here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+
+from pydantic import Field, model_validator
+
+from lmkit.component import ComponentConfig, Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class SplitConfig(Settings):
+    """How rows are divided when the source gives no splits of its own.
+
+    Which split a row falls into depends on its content and `seed` alone: not on the machine,
+    nor (with `group`) on the order of the rows.
+    """
+
+    train: Fraction = 0.8
+    """Share of the rows the model learns from."""
+
+    validation: Fraction = 0.1
+    """Share that is watched during training: early stopping and the best checkpoint use it."""
+
+    test: Fraction = 0.1
+    """Share that is measured once, at the end."""
+
+    group: str | None = None
+    """Column whose equal values stay together in one split (a film, an author, a document)."""
+
+    stratify: str | None = None
+    """Column whose values keep the same proportions in every split; usually the label."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of the division. It is not the recipe's `seed`: runs over several seeds share their test rows."""
+
+    @model_validator(mode="after")
+    def _shares_sum_to_at_most_one(self) -> SplitConfig:
+        total = self.train + self.validation + self.test
+        if total > 1 + 1e-9:
+            raise ValueError(f"the shares sum to {total:g}; at most 1 is there to divide")
+        if self.train == 0:
+            raise ValueError("'train' is 0: nothing would be learnt from")
+        return self
+
+
+class KeepConfig(Settings):
+    """Which rows of the source are used at all; the others are counted as dropped."""
+
+    column: str
+    """The column looked at, by its name in the source."""
+
+    values: tuple[str, ...]
+    """The values whose rows are kept."""
+
+
+class ChecksConfig(Settings):
+    """What happens when a check of the rows finds something.
+
+    `error` stops the run, `warn` goes on and tells, `drop` leaves the rows out, `merge` keeps the
+    first of equal rows, `allow` goes on in silence. Every finding is counted in the ledger.
+    """
+
+    on_empty: Literal["error", "drop", "allow"] = "drop"
+    """Rows without any text in an input or without a target."""
+
+    on_duplicate: Literal["error", "warn", "merge", "allow"] = "warn"
+    """Rows equal in all of the task's columns."""
+
+    on_conflict: Literal["error", "warn", "drop", "allow"] = "error"
+    """Rows with equal inputs and different labels (tasks with one right answer only)."""
+
+    on_overlap: Literal["error", "warn", "drop", "allow"] = "warn"
+    """Inputs of training rows that occur in validation or test too; `drop` removes the training row."""
+
+    on_truncate: Literal["error", "warn", "allow"] = "warn"
+    """Rows longer than the task's length limit, of which the end is cut off."""
+
+
+class DataConfig(ComponentConfig):
+    """What every source's settings have in common."""
+
+    columns: dict[str, str] = {}
+    """The task's own column names, each with the source's name for it. By default they are the same."""
+
+    keep: KeepConfig | None = None
+    """Use only some rows of the source."""
+
+    split: SplitConfig = SplitConfig()
+    """How rows are divided, where the source gives no splits of its own."""
+
+    checks: ChecksConfig = ChecksConfig()
+    """What happens to rows that are empty, doubled, contradictory, leaked or too long."""
+
+    limit: Annotated[int, Field(gt=0)] | None = None
+    """Use at most so many training rows, for a first try. Validation and test stay whole."""
+
+
+class Source(Protocol):
+    """Where rows come from."""
+
+    def fingerprint(self) -> str:
+        """Changes when the rows may have changed; cheap, reads no rows."""
+        ...
+
+    def load(self) -> pa.Table | Mapping[str, pa.Table]:
+        """All rows as one table, or a table for each given split (train, validation, test).
+
+        Raises DataError for rows that cannot be read, naming the file and the row.
+        """
+        ...

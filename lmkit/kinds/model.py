@@ -1,0 +1,67 @@
+"""Models are torch modules that map a batch to an output.
+
+A builder is offered `tokenizer`, `target_tokenizer` (the same one where a recipe names none),
+`head` and the recipe's `folder`; it returns a `torch.nn.Module` with `forward(batch) -> Output`. A
+model for a `generation` head also has `encode(batch) -> cache` and `step(ids, cache) -> (logits,
+cache)`, so that text can be generated token by token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from lmkit.component import ComponentConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+Batch = dict[str, "Tensor"]
+"""Tensors by name. Always `input_ids` (B, T) and `attention_mask` (B, T), true where a token is;
+`labels` (B,) or (B, T) for tasks with labels; `target_ids` (B, U) for tasks that generate text."""
+
+
+class ModelConfig(ComponentConfig):
+    """What every model's settings have in common: nothing yet but their name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a model ends with: scores for a whole text, for each token, or for the next token."""
+
+    kind: Literal["sequence", "token", "generation"]
+    labels: tuple[str, ...] = ()
+    """The names of the classes, in the order of the scores; empty for generation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a model returns."""
+
+    logits: Tensor
+    """(B, C) for a sequence head, (B, T, C) for a token head, (B, U - 1, V) for generation:
+    there, position i scores token i + 1 of `target_ids`."""
+    hidden: Tensor | None = None
+    """(B, T, D) the last layer's states, where the model has them to give."""
+
+
+class Generator(Protocol):
+    """What a model adds to its forward so that text can be generated."""
+
+    def encode(self, batch: Batch) -> Any:
+        """Read the input once; the cache that `step` starts from."""
+        ...
+
+    def step(self, ids: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        """From the newest tokens (B,), the logits (B, V) of the next and the cache that includes them."""
+        ...
+
+
+class SavesItself(Protocol):
+    """A model with a file format of its own, such as those of transformers."""
+
+    def save(self, folder: Path) -> None:
+        """Write config and weights (safetensors) so that the format's own library loads them."""
+        ...

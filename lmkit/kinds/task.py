@@ -1,0 +1,122 @@
+"""Tasks say what is learnt: how rows become features, what the loss is, what a prediction is.
+
+A builder is offered `labels`, the names found in the training rows (empty for tasks whose target
+is text), `tokenizer` and `target_tokenizer`; it returns a `Task`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
+
+from pydantic import Field
+
+from lmkit.component import ComponentConfig
+from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+Predictions = dict[str, list[Any]]
+"""Columns with one entry a row; `prediction` is always among them. Numbers, texts and lists of these."""
+
+IGNORED = -100
+"""The label of positions that do not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that a task reads. `label` and `tags` columns name the labels."""
+
+    name: str
+    type: Literal["text", "words", "label", "tags"]
+    role: Literal["input", "target"]
+
+
+class TaskConfig(ComponentConfig):
+    """What every task's settings have in common."""
+
+    max_length: Annotated[int, Field(ge=4)] = 128
+    """Tokens of one input at most, special tokens included; the rest is cut off and counted."""
+
+    columns: ClassVar[tuple[Column, ...]] = ()
+    """The columns the task reads."""
+
+    metrics: ClassVar[tuple[str, ...]] = ()
+    """The metrics used when a recipe names none; the best checkpoint goes by the first measure."""
+
+    one_answer: ClassVar[bool] = True
+    """Whether equal inputs with different targets contradict each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """A column of lists: row i is `values[offsets[i]:offsets[i + 1]]`."""
+
+    values: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(N,) the number of values in each row."""
+        lengths: NDArray[np.int64] = self.offsets[1:] - self.offsets[:-1]
+        return lengths
+
+    @classmethod
+    def from_lists(cls, lists: Sequence[Sequence[int]]) -> Ragged:
+        from itertools import chain
+
+        import numpy as np
+
+        offsets = np.zeros(len(lists) + 1, np.int64)
+        np.cumsum([len(row) for row in lists], out=offsets[1:])
+        return cls(np.fromiter(chain.from_iterable(lists), np.int32, int(offsets[-1])), offsets)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Rows made ready for the model, in the rows' order."""
+
+    columns: Mapping[str, Ragged | NDArray[np.int64]]
+    """What a batch will hold: lists are padded to the batch's longest, numbers are stacked."""
+
+    weight: NDArray[np.int64]
+    """(N,) how many items of the loss each row holds: 1 for a class, the target's tokens for a text."""
+
+    cut: NDArray[np.int64]
+    """(N,) how many tokens the length limit cut off."""
+
+
+class Task(Protocol):
+    """What is learnt. All tensors are on the model's device."""
+
+    head: Head
+    """What the model has to end with."""
+
+    padding: Mapping[str, int | None]
+    """What fills each list column of the features; None: the tokenizer's pad id."""
+
+    def encode(self, rows: pa.Table, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> Features:
+        """Rows as features. Target columns may be absent, when there is only something to predict."""
+        ...
+
+    def loss(self, output: Output, batch: Batch) -> Tensor:
+        """The loss summed (not averaged) over the batch's items, a scalar in float32."""
+        ...
+
+    def predict(self, model: nn.Module, output: Output, batch: Batch) -> Predictions:
+        """One prediction a row of the batch. `output` is `model(batch)`, already computed."""
+        ...
+
+    def references(self, rows: pa.Table) -> list[Any]:
+        """What the predictions are compared with, one for each row."""
+        ...
+
+    def baselines(self, train: pa.Table, rows: pa.Table) -> Mapping[str, list[Any]]:
+        """Predictions of trivial methods that any model should beat, by the method's name."""
+        ...

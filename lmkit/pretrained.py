@@ -1,0 +1,206 @@
+"""Pretrained models and tokenizers of the transformers library as lmkit's: public, for builders.
+
+Weights stay transformers' own modules, so what a run saves is what `from_pretrained` loads.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from lmkit.errors import DataError, PluginError, ResourceError
+from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+SHORT = 256
+"""Up to so many tokens, attention by plain matrix products beats torch's fused kernel on CPUs."""
+
+
+def pretrained_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer saved in `folder` (tokenizer.json, tokenizer_config.json).
+
+    Raises DataError for a folder without a fast tokenizer, or one whose special tokens have no names.
+    """
+    from tokenizers import Tokenizer as Backend
+
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise DataError(f"{folder} holds no tokenizer.json, the form in which fast tokenizers are saved")
+    backend = Backend.from_file(str(file))
+    backend.no_truncation()
+    backend.no_padding()
+    config = _json(folder / "special_tokens_map.json") | _json(folder / "tokenizer_config.json")
+
+    def number(*keys: str) -> int | None:
+        for key in keys:
+            token = config.get(key)
+            token = token.get("content") if isinstance(token, dict) else token
+            if isinstance(token, str) and (found := backend.token_to_id(token)) is not None:
+                return int(found)
+        return None
+
+    begin, end = number("cls_token", "bos_token"), number("sep_token", "eos_token")
+    pad = number("pad_token", "eos_token")
+    if begin is None or end is None or pad is None:
+        raise DataError(f"{folder / 'tokenizer_config.json'} names no begin, end or padding token")
+    unknown = number("unk_token")
+    kept: dict[str, Any] = {
+        key: config[key] for key in ("do_lower_case", "model_max_length", "strip_accents") if key in config
+    }
+    return Tokenizer(backend, pad, pad if unknown is None else unknown, begin, end, number("mask_token"), kept)
+
+
+def pretrained_model(folder: Path, head: Head, *, dropout: float | None = None) -> nn.Module:
+    """A transformers model for a `sequence` or `token` head, with the weights in `folder`.
+
+    The head's own weights are new. Only safetensors are loaded and no code from the folder runs.
+    Raises PluginError for a head it has no class for.
+    """
+    from transformers import AutoConfig
+
+    classes = {"sequence": "AutoModelForSequenceClassification", "token": "AutoModelForTokenClassification"}
+    if head.kind not in classes:
+        raise PluginError(f"pretrained encoders have no {head.kind} head; use the model 'encoder-decoder'")
+    import transformers
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    config.num_labels = len(head.labels)
+    config.id2label = dict(enumerate(head.labels))
+    config.label2id = {label: number for number, label in enumerate(head.labels)}
+    for key in ("hidden_dropout_prob", "dropout"):
+        if dropout is not None and hasattr(config, key):
+            setattr(config, key, dropout)
+    _register_attention()
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity(logging.ERROR)  # it reports each new head as a suspicion; ours is always new
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        model = getattr(transformers, classes[head.kind]).from_pretrained(
+            folder, config=config, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        )
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+    return PretrainedModel(model)
+
+
+def located(source: str, folder: Path, revision: str | None, patterns: tuple[str, ...]) -> Path:
+    """The folder that `source` means: one below the recipe's `folder`, or a hub repository's files, fetched.
+
+    Raises DataError where it is neither, ResourceError where the hub cannot be reached.
+    """
+    if (folder / source).is_dir():
+        return folder / source
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    offline = os.environ.get("LMKIT_OFFLINE", "") not in ("", "0")
+    try:
+        return Path(
+            snapshot_download(source, revision=revision, allow_patterns=list(patterns), local_files_only=offline)
+        )
+    except (HFValidationError, RepositoryNotFoundError) as cause:
+        raise DataError(f"{source!r} is neither a folder below {folder} nor a model of the Hugging Face hub") from cause
+    except (LocalEntryNotFoundError, OSError) as cause:
+        raise ResourceError(
+            f"{source!r} is no folder below {folder}, and the Hugging Face hub could not be reached for it; "
+            "check the network, or save the model to a folder and name that"
+        ) from cause
+
+
+class PretrainedModel(nn.Module):
+    """A transformers model behind lmkit's `forward(batch) -> Output`."""
+
+    def __init__(self, network: PreTrainedModel) -> None:
+        super().__init__()
+        self.network = network
+        self._implementation = network.config._attn_implementation
+        self._settable = network._can_set_attn_implementation()
+
+    def forward(self, batch: Batch) -> Output:
+        """`input_ids` (B, T) and `attention_mask` (B, T) to logits (B, C) or (B, T, C)."""
+        self._choose_attention(batch["input_ids"])
+        mask: Tensor | None = batch["attention_mask"]
+        if mask is not None and mask.device.type == "cpu" and bool(mask.all()):
+            mask = None  # nothing is padded: the products need no mask
+        output = self.network(input_ids=batch["input_ids"], attention_mask=mask)
+        return Output(logits=output.logits)
+
+    def save(self, folder: Path) -> None:
+        """config.json and model.safetensors, as `from_pretrained` reads them."""
+        self.network.config._attn_implementation = self._implementation
+        self.network.save_pretrained(folder, safe_serialization=True)
+
+    def gradient_checkpointing_enable(self) -> None:
+        self.network.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]
+
+    def _choose_attention(self, ids: Tensor) -> None:
+        """Plain products for short texts on a CPU, the model's own kernel elsewhere: a fixed rule, never a timing."""
+        plain = self._settable and ids.device.type == "cpu" and ids.shape[1] <= SHORT
+        wanted = _PLAIN if plain else self._implementation
+        if self.network.config._attn_implementation != wanted:
+            self.network.set_attn_implementation(wanted)
+
+
+_PLAIN = "lmkit_plain_products"
+
+
+def _register_attention() -> None:
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface
+
+    AttentionInterface.register(_PLAIN, _plain_attention)
+    AttentionMaskInterface.register(_PLAIN, _additive_mask)
+
+
+def _plain_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """softmax(q kᵀ · scale + mask) v for (B, H, T, D), as (B, T, H, D).
+
+    Without dropout on the attention weights: drawing its masks is a quarter of a step on a CPU.
+    """
+    scores = torch.matmul(query * (scaling or query.shape[-1] ** -0.5), key.transpose(-1, -2))
+    if attention_mask is not None:
+        scores = scores + attention_mask.to(scores.dtype)
+    return torch.matmul(torch.softmax(scores, dim=-1), value).transpose(1, 2).contiguous(), None
+
+
+def _additive_mask(
+    *sizes: Any, attention_mask: Tensor | None = None, mask_function: Any = None, **others: Any
+) -> Tensor | None:
+    """(B, T) true where a token is, to (B, 1, 1, T): 0 there and a large negative number elsewhere.
+
+    A model whose attention is not bidirectional gets transformers' own mask.
+    """
+    from transformers.masking_utils import bidirectional_mask_function, eager_mask
+
+    if mask_function is not bidirectional_mask_function:
+        own: Any = eager_mask
+        mask: Tensor = own(*sizes, attention_mask=attention_mask, mask_function=mask_function, **others)
+        return mask
+    if attention_mask is None:
+        return None
+    return torch.zeros(attention_mask.shape).masked_fill_(~attention_mask.bool(), -1e4)[:, None, None, :]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return value if isinstance(value, dict) else {}

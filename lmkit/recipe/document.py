@@ -1,0 +1,214 @@
+"""Documents: YAML text read as a tree of plain values, each of which knows where it was written.
+
+YAML is read as YAML 1.2's core schema: `3e-4` is a number, only `true` and `false` are booleans,
+`no` and `12:30` are text, and a key given twice is a fault. Nothing is ever constructed from a tag.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lmkit.errors import Fault, RecipeError
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 50
+MAX_NODES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is written: a file's line and column, or the command line."""
+
+    source: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value and its place. A mapping's or a sequence's children are nodes themselves."""
+
+    value: Any
+    place: Place
+    key_places: tuple[tuple[str, Place], ...] = ()
+
+    def plain(self) -> Any:
+        """The value without places."""
+        if isinstance(self.value, dict):
+            return {key: child.plain() for key, child in self.value.items()}
+        if isinstance(self.value, list):
+            return [child.plain() for child in self.value]
+        return self.value
+
+    def key_place(self, key: str) -> Place:
+        """Where a key of this mapping is written."""
+        return dict(self.key_places).get(key, self.place)
+
+    def find(self, path: tuple[str | int, ...]) -> Node:
+        """The node at `path`, or the deepest one on the way to it."""
+        node = self
+        for step in path:
+            inside: Any = node.value
+            listed = isinstance(inside, list) and isinstance(step, int) and step < len(inside)
+            if not listed and not (isinstance(inside, dict) and step in inside):
+                break
+            node = inside[step]
+        return node
+
+
+def read_document(path: Path) -> Node:
+    """The tree of a YAML file. Raises RecipeError for a file that cannot be read or is not YAML."""
+    try:
+        content = path.read_bytes()
+    except OSError as cause:
+        raise RecipeError([Fault(str(path), "", f"cannot be read: {cause.strerror}")]) from cause
+    if len(content) > MAX_BYTES:
+        raise RecipeError([Fault(str(path), "", f"is {len(content):,} bytes; a recipe has at most {MAX_BYTES:,}")])
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as cause:
+        raise RecipeError([Fault(str(path), "", f"is not UTF-8: byte {cause.start} cannot be read")]) from cause
+    return parse_document(text, str(path))
+
+
+def parse_document(text: str, source: str) -> Node:
+    """The tree of YAML text. Raises RecipeError, with all doubled keys at once."""
+    try:
+        root = _compose(text)
+    except yaml.MarkedYAMLError as cause:
+        mark = cause.problem_mark or cause.context_mark
+        place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source)
+        raise RecipeError([Fault(str(place), "", f"not YAML: {cause.problem or cause.context}")]) from cause
+    except (yaml.YAMLError, ValueError) as cause:
+        raise RecipeError([Fault(source, "", f"not YAML: {' '.join(str(cause).split())}")]) from cause
+    except RecursionError as cause:
+        raise RecipeError([Fault(source, "", f"is nested deeper than {MAX_DEPTH} levels")]) from cause
+    if root is None:
+        return Node({}, Place(source, 1, 1))
+    reader = _Reader(source)
+    tree = reader.read(root, 0)
+    if reader.faults:
+        raise RecipeError(reader.faults)
+    return tree
+
+
+def parse_value(text: str, source: str) -> Node:
+    """The tree of one value, as an override writes it; empty text is null."""
+    node = parse_document(text, source) if text.strip() else Node(None, Place(source))
+    return _placed(node, Place(source))
+
+
+def _placed(node: Node, place: Place) -> Node:
+    if isinstance(node.value, dict):
+        return Node({key: _placed(child, place) for key, child in node.value.items()}, place)
+    if isinstance(node.value, list):
+        return Node([_placed(child, place) for child in node.value], place)
+    return Node(node.value, place)
+
+
+def _compose(text: str) -> yaml.Node | None:
+    loader = yaml.SafeLoader(text)
+    try:
+        return loader.get_single_node()
+    finally:
+        loader.dispose()
+
+
+class _Reader:
+    """Turns composed YAML nodes into ours, within bounds, and gathers faults on the way."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.faults: list[Fault] = []
+        self._count = 0
+
+    def read(self, node: yaml.Node, depth: int) -> Node:
+        place = Place(self.source, node.start_mark.line + 1, node.start_mark.column + 1)
+        self._count += 1
+        if self._count > MAX_NODES:  # aliases are followed, so that a small text can be a huge tree
+            raise RecipeError([Fault(str(place), "", f"holds more than {MAX_NODES:,} values, its aliases followed")])
+        if depth > MAX_DEPTH:
+            raise RecipeError([Fault(str(place), "", f"is nested deeper than {MAX_DEPTH} levels")])
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, place, depth)
+        if isinstance(node, yaml.SequenceNode):
+            return Node([self.read(child, depth + 1) for child in node.value], place)
+        plain = isinstance(node, yaml.ScalarNode) and node.style is None
+        return Node(_scalar(node.value) if plain else node.value, place)
+
+    def _mapping(self, node: yaml.MappingNode, place: Place, depth: int) -> Node:
+        children: dict[str, Node] = {}
+        key_places: dict[str, Place] = {}
+        for key_node, child in node.value:
+            key_place = Place(self.source, key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.faults.append(Fault(str(key_place), "", "a key must be a plain name"))
+                continue
+            key = key_node.value
+            if key in children:
+                self.faults.append(Fault(str(key_place), key, f"is given twice; first at {key_places[key]}"))
+                continue
+            children[key], key_places[key] = self.read(child, depth + 1), key_place
+        return Node(children, place, tuple(key_places.items()))
+
+
+_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_SPECIAL: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+    **{sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")},
+}
+
+
+def _scalar(text: str) -> Any:
+    """A plain scalar by YAML 1.2's core schema (yaml.org/spec/1.2.2, section 10.3.2)."""
+    if text in _SPECIAL:
+        return _SPECIAL[text]
+    if len(text) > 300:
+        return text
+    if _INTEGER.fullmatch(text):
+        base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+        return int(text[2:] if base != 10 else text, base)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text
+
+
+def dump_document(value: Any) -> str:
+    """YAML text that reads back as `value`, keys in their order."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, default_flow_style=False)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text that our reader would take for something else in quotes."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "'" if not isinstance(_scalar(text), str) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def paths(node: Node, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every key's path in the tree, parents first."""
+    if isinstance(node.value, dict):
+        for key, child in node.value.items():
+            yield (*prefix, key)
+            yield from paths(child, (*prefix, key))

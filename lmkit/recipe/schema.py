@@ -1,0 +1,192 @@
+"""The shape of a recipe: which components, with which settings, through which stages."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
+
+from lmkit.component import Settings
+from lmkit.kinds.data import DataConfig, Split
+from lmkit.kinds.metric import MetricConfig
+from lmkit.kinds.model import ModelConfig
+from lmkit.kinds.optimizer import OptimizerConfig
+from lmkit.kinds.scheduler import SchedulerConfig
+from lmkit.kinds.task import TaskConfig
+from lmkit.kinds.tokenizer import TokenizerConfig
+from lmkit.kinds.tracker import TrackerConfig
+
+Stage = Literal["train", "evaluate"]
+Precision = Literal["auto", "bf16", 16, 32]
+Count = Annotated[int, Field(gt=0)]
+PositiveNumber = Annotated[float, Field(gt=0)]
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class EarlyStoppingConfig(Settings):
+    """Ends training when the monitored measure has stopped getting better."""
+
+    patience: Count = 2
+    """Validations in a row without an improvement after which training ends."""
+
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    """What counts as an improvement: more than so much."""
+
+
+class TrainConfig(Settings):
+    """How the model is fitted."""
+
+    epochs: Count | None = None
+    """Passes over the training rows. With `steps` too, the first reached ends training; 1 where neither is given."""
+
+    steps: Count | None = None
+    """Optimizer steps."""
+
+    batch_size: Count = 32
+    """Rows in a batch, on each device."""
+
+    accumulate: Count = 1
+    """Batches whose gradients make one optimizer step; each token (or row) of them weighs the same."""
+
+    clip_norm: PositiveNumber | None = 1.0
+    """Gradients are scaled down to this norm where theirs is larger; null leaves them alone."""
+
+    precision: Precision = "auto"
+    """Number format of the matrix products: `bf16` and 16 are mixed precision, the weights stay in
+    float32. `auto` takes bf16 where the hardware multiplies it natively, 32 elsewhere."""
+
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; `auto` takes the best there is."""
+
+    devices: Count = 1
+    """How many devices (on `cpu`: processes) share the work."""
+
+    strategy: Literal["auto", "ddp"] = "auto"
+    """How several devices share it; `auto` is `ddp` (each holds the whole model) for more than one."""
+
+    threads: Count | None = None
+    """Processor threads for tensor arithmetic; by default one for each core this process may use."""
+
+    monitor: str | None = None
+    """The measure on the validation split by which the best checkpoint is chosen; by default the first of
+    the first metric. `loss` is always there."""
+
+    keep: Literal["best", "last"] = "best"
+    """Which weights are kept: those of the best validation by `monitor`, or the last."""
+
+    validate_every: Count | None = None
+    """Optimizer steps between two validations; by default once each epoch."""
+
+    early_stopping: EarlyStoppingConfig | None = None
+    """Ends training early by `monitor`; by default never."""
+
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory for about a third more time."""
+
+    deterministic: bool = False
+    """Refuse operations whose result depends on timing (on CPU there are none in lmkit's models)."""
+
+    log_every: Count = 10
+    """Optimizer steps between two rows of training loss in metrics.jsonl."""
+
+    length_batches: bool = True
+    """Batch rows of similar length together, which saves padding; off, batches are drawn without regard to it."""
+
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that prepare batches; 0 prepares them in the training process, which suffices for text."""
+
+    @model_validator(mode="after")
+    def _threads_are_for_the_processor(self) -> TrainConfig:
+        if self.strategy == "ddp" and self.devices == 1 and self.accelerator == "cpu":
+            raise ValueError("strategy 'ddp' shares work between devices; 'devices' is 1")
+        return self
+
+
+class EvaluateConfig(Settings):
+    """How the trained model is measured."""
+
+    splits: tuple[Split, ...] = ("test",)
+    """The splits that are measured."""
+
+    batch_size: Count = 64
+    """Rows in a batch; the result does not depend on it beyond rounding."""
+
+    precision: Precision = 32
+    """Number format. The default is float32, so that any program that loads the model finds the same numbers;
+    `auto` is the fastest this hardware offers."""
+
+    resamples: Annotated[int, Field(ge=0)] = 1000
+    """Bootstrap resamples behind each interval; 0 for none."""
+
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Coverage of the intervals."""
+
+
+class Recipe(Settings):
+    """One experiment, complete and frozen."""
+
+    name: str
+    """Names the recipe and its runs: letters, digits, `.`, `_` and `-`, at most 64."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of the weights' start, dropout and the order of batches. Never chosen by its result."""
+
+    stages: tuple[Stage, ...] = ("train", "evaluate")
+    """What a run does, in this order."""
+
+    data: SerializeAsAny[DataConfig]
+    """Where rows come from and how they are used."""
+
+    task: SerializeAsAny[TaskConfig]
+    """What is learnt from them."""
+
+    tokenizer: SerializeAsAny[TokenizerConfig]
+    """How text becomes token ids."""
+
+    target_tokenizer: SerializeAsAny[TokenizerConfig] | None = None
+    """A tokenizer for the target text; by default `tokenizer` serves both sides."""
+
+    model: SerializeAsAny[ModelConfig]
+    """What is trained."""
+
+    optimizer: SerializeAsAny[OptimizerConfig]
+    """What moves its weights."""
+
+    scheduler: SerializeAsAny[SchedulerConfig]
+    """How the learning rate changes over the run; `constant` by default."""
+
+    metrics: tuple[SerializeAsAny[MetricConfig], ...]
+    """What is measured; by default the task's metrics."""
+
+    train: TrainConfig = TrainConfig()
+    """How the model is fitted."""
+
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """How it is measured."""
+
+    trackers: tuple[SerializeAsAny[TrackerConfig], ...] = ()
+    """Where the run is mirrored to."""
+
+    @field_validator("name")
+    @classmethod
+    def _name_fits_a_folder(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError(
+                "a name has at most 64 letters, digits, '.', '_' and '-', and begins with a letter or digit"
+            )
+        return name
+
+    @property
+    def measures(self) -> dict[str, Literal["max", "min"]]:
+        """Every measure of a split that can be monitored, and which way is better."""
+        found: dict[str, Literal["max", "min"]] = {}
+        for metric in self.metrics:
+            found |= dict.fromkeys(metric.measures, metric.direction)
+        return found | {"loss": "min"}
+
+    @property
+    def monitor(self) -> str:
+        """The measure that chooses the best checkpoint."""
+        return self.train.monitor or next(iter(self.measures))

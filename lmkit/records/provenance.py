@@ -1,0 +1,68 @@
+"""Provenance: the code, the packages and the machine that a run came from."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lmkit
+
+if TYPE_CHECKING:
+    from lmkit.plugins import Plugin
+
+
+def provenance(folder: Path, plugins: Sequence[Plugin]) -> dict[str, Any]:
+    """Where a run came from; `folder` is looked at for a git commit. Holds no environment variable."""
+    return {
+        "lmkit": lmkit.__version__,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "processor": processor(),
+        "cores": usable_cores(),
+        "git": _git(folder),
+        "plugins": {plugin.name: plugin.version or lmkit.__version__ for plugin in plugins if plugin.cause is None},
+        "packages": _packages(),
+    }
+
+
+def usable_cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """The processor's model, as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _git(folder: Path) -> dict[str, Any] | None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _packages() -> dict[str, str]:
+    return {
+        dist.name: dist.version
+        for dist in sorted(distributions(), key=lambda dist: (dist.name or "").lower())
+        if dist.name
+    }

@@ -1,0 +1,95 @@
+"""A run's record: what was run, on what, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+FORMAT: Literal[1] = 1
+
+State = Literal["running", "finished", "failed", "interrupted"]
+"""`running` until the run's end is written (or for ever, when it died), `finished` with results,
+`failed` with an error, `interrupted` by the user."""
+
+
+class Interval(BaseModel):
+    """A measured value and where it lies, by the bootstrap over rows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class SplitResult(BaseModel):
+    """What was measured on one split."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: int
+    measures: dict[str, Interval]
+    baselines: dict[str, dict[str, float]]
+    """By the baseline's name, its value of each measure."""
+    tables: dict[str, Any] = {}
+    rate: float
+    """Rows a second."""
+
+
+class Failure(BaseModel):
+    """Why a run failed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str
+    message: str
+    stage: str
+    step: int | None = None
+
+
+class RunRecord(BaseModel):
+    """Written first as "running", last as what came of it, and never after that."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[1] = FORMAT
+    id: str
+    name: str
+    state: State
+    started: str
+    """ISO 8601, UTC."""
+    finished: str | None = None
+    seed: int
+    stages: tuple[str, ...]
+    recipe_file: str | None = None
+    """Where the recipe was read from; recipe.yaml beside the record is the complete one."""
+    overrides: tuple[str, ...] = ()
+    provenance: dict[str, Any] = {}
+    """Command line, host, processor, packages, plugins and the code's commit."""
+    decisions: dict[str, Any] = {}
+    """What the run measured or found and decided by: precision, threads, device, attention, the best checkpoint."""
+    data: dict[str, Any] = {}
+    """Fingerprint of the source, rows of each split, labels."""
+    seconds: dict[str, float] = {}
+    """Wall time of each part of the run, in seconds."""
+    training: dict[str, Any] = {}
+    """Steps, epochs, the best validation, examples a second."""
+    results: dict[str, SplitResult] = {}
+    """What was measured, by split."""
+    failure: Failure | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """The few values that listings show."""
+        return {
+            "format": FORMAT,
+            "id": self.id,
+            "name": self.name,
+            "state": self.state,
+            "started": self.started,
+            "finished": self.finished,
+            "seed": self.seed,
+            "seconds": round(sum(self.seconds.values()), 1),
+            "values": {f"{split}/{m}": i.value for split, r in self.results.items() for m, i in r.measures.items()},
+            "failure": self.failure.message if self.failure else None,
+        }

@@ -1,0 +1,1 @@
+"""A recipe becomes built parts, goes through Lightning, and leaves a record."""

@@ -1,0 +1,123 @@
+"""The stage evaluate: measures the trained model on named splits, beside baselines and with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytorch_lightning as pl
+
+from lmkit.data.batching import Collation, MeasuringBatches, measuring_loader
+from lmkit.data.checks import ROW
+from lmkit.kinds.data import Split
+from lmkit.recipe.schema import Recipe
+from lmkit.records.files import write_atomic
+from lmkit.records.record import Interval, SplitResult
+from lmkit.records.store import PREDICTIONS
+from lmkit.run.learner import Learner, Measured, WriteRow
+from lmkit.run.parts import NamedMetric, Parts
+from lmkit.run.progress import Position, Progress
+from lmkit.run.speed import LIGHTNING_NAMES, choose_precision
+from lmkit.run.train import QUIET, Hardware
+from lmkit.statistics.bootstrap import interval
+
+
+def evaluate(
+    recipe: Recipe,
+    parts: Parts,
+    split: Split,
+    hardware: Hardware,
+    folder: Path,
+    step: int,
+    write_row: WriteRow,
+    progress: Progress,
+) -> SplitResult:
+    """Measure `parts.model` on one split; its predictions are kept in `folder` by row."""
+    rows = parts.data.rows.splits[split]
+    references = parts.task.references(rows)
+    weights: dict[str, Any] = {split: parts.data.features[split].weight}
+    learner = Learner(
+        parts.model, parts.task, parts.metrics, {split: references}, weights, write_row, recipe.train.log_every
+    )
+    learner.split = split
+    batches = MeasuringBatches(Collation(parts.data.features[split], parts.padding), recipe.evaluate.batch_size)
+    trainer = pl.Trainer(
+        accelerator={"cuda": "gpu"}.get(hardware.device, hardware.device),
+        devices=1,
+        precision=LIGHTNING_NAMES[choose_precision(recipe.evaluate.precision, hardware.device)],
+        callbacks=[_Watch(progress, len(batches))],
+        **QUIET,
+    )
+    trainer.validate(learner, measuring_loader(batches), verbose=False)
+    measured = learner.measured
+    assert measured is not None  # the loop above has ended
+    write_predictions(folder / PREDICTIONS / f"{split}.parquet", rows, references, measured)
+    write_row(step, 0, "evaluate", {f"{split}/{name}": value for name, value in measured.measures.items()})
+    baselines = parts.task.baselines(parts.data.rows.splits["train"], rows)
+    return SplitResult(
+        rows=len(references),
+        measures=_intervals(recipe, parts.metrics, measured),
+        baselines={name: _measures(parts.metrics, guesses, references) for name, guesses in baselines.items()},
+        tables=_tables(parts.metrics, measured),
+        rate=round(len(references) / max(measured.seconds, 1e-9), 2),
+    )
+
+
+def write_predictions(path: Path, rows: pa.Table, references: Sequence[Any], measured: Measured) -> None:
+    """A parquet file: the row's number in its source, prediction, reference, and what else the task predicted."""
+    others = {name: values for name, values in measured.predictions.items() if name != "prediction"}
+    table = pa.table(
+        {ROW: rows[ROW], "prediction": measured.predictions["prediction"], "reference": list(references), **others}
+    )
+    write_atomic(path, lambda temporary: pq.write_table(table, temporary))
+
+
+def _intervals(recipe: Recipe, metrics: Sequence[NamedMetric], measured: Measured) -> dict[str, Interval]:
+    found: dict[str, Interval] = {}
+    settings = recipe.evaluate
+    for named in metrics:
+        statistics = measured.statistics[named.name]
+        if settings.resamples and named.measures:
+            spread = interval(statistics, named.metric.compute, settings.resamples, settings.confidence, seed=0)
+            found |= {
+                name: Interval(value=i.value, low=_finite(i.low), high=_finite(i.high)) for name, i in spread.items()
+            }
+        else:
+            found |= {name: Interval(value=measured.measures[name]) for name in named.measures}
+    return found | {"loss": Interval(value=measured.measures["loss"])}
+
+
+def _measures(
+    metrics: Sequence[NamedMetric], predictions: Sequence[Any], references: Sequence[Any]
+) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for named in metrics:
+        found |= named.metric.compute(named.statistics(predictions, references).sum(0))
+    return found
+
+
+def _finite(bound: float) -> float | None:
+    return bound if math.isfinite(bound) else None
+
+
+def _tables(metrics: Sequence[NamedMetric], measured: Measured) -> Mapping[str, Any]:
+    return {
+        named.name: named.metric.table(measured.statistics[named.name].sum(0))
+        for named in metrics
+        if hasattr(named.metric, "table")
+    }
+
+
+class _Watch(pl.Callback):
+    """Tells progress where a measurement stands."""
+
+    def __init__(self, progress: Progress, batches: int) -> None:
+        self.progress = progress
+        self.batches = batches
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: Any) -> None:
+        self.progress.show(Position("evaluate", int(arguments[2]) + 1, self.batches))

@@ -1,0 +1,263 @@
+"""The learner: a recipe's model, task and metrics as Lightning sees them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from lmkit.data.batching import ROWS, WINDOW
+from lmkit.errors import PluginError, ResourceError, TrainingError
+from lmkit.kinds.model import Batch, Output
+from lmkit.kinds.task import Predictions, Task
+from lmkit.run.parts import NamedMetric
+
+WriteRow = Callable[[int, int, str, Mapping[str, float]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a pass over a split found: predictions in the rows' order, each metric's statistics and values."""
+
+    predictions: Predictions
+    statistics: dict[str, NDArray[np.float64]]
+    measures: dict[str, float]
+    """`loss` (mean over the loss's items) and every metric's measures."""
+    seconds: float
+
+
+class Learner(pl.LightningModule):
+    """Trains by the task's loss and measures by the recipe's metrics.
+
+    Losses are summed on the device and read every `log_every` steps, so that no step waits for a number.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        metrics: Sequence[NamedMetric],
+        references: Mapping[str, Sequence[Any]],
+        weights: Mapping[str, NDArray[np.int64]],
+        write_row: WriteRow,
+        log_every: int,
+        configure: Callable[[nn.Module], OptimizerLRScheduler] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.task = task
+        self.metrics = metrics
+        self.references = references
+        self.weights = weights
+        self.write_row = write_row
+        self.log_every = log_every
+        self.configure = configure
+        self.split = "validation"
+        self.measured: Measured | None = None
+        self.loss: float | None = None
+        self.rate: float | None = None
+        self.history: list[tuple[int, dict[str, float]]] = []
+        """(step, measures) of each validation."""
+        self.examples = 0
+        self.stepped: list[float] = []
+        """When (time.perf_counter) the first and the latest optimizer step ended, pauses for validation left out."""
+        self.first_step_at: float | None = None
+        self._shape = (0, 0)
+        self._pause = 0.0
+        self._after_first = 0
+        self._sum: Tensor | None = None
+        self._items = 0.0
+        self._row_step = 0
+        self._row_time = 0.0
+        self._row_examples = 0
+        self._gathered: list[tuple[list[int], Predictions]] = []
+        self._measured_loss: list[Tensor] = []
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        if self.configure is None:
+            return None
+        return self.configure(self.model)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Row numbers and window weights stay where they are read: no step waits for the device to give them back."""
+        return {
+            name: values if name in (ROWS, WINDOW) else values.to(device, non_blocking=True)
+            for name, values in batch.items()
+        }
+
+    # -- training
+
+    def on_train_start(self) -> None:
+        self._row_time = time.perf_counter()
+        self._pause = 0.0
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """The batch's share of its accumulation window's mean loss, scaled for what Lightning and DDP divide by."""
+        self._shape = tuple(batch["input_ids"].shape)  # type: ignore[assignment]
+        try:
+            total = self.task.loss(self._output(batch), batch)
+        except (RuntimeError, MemoryError) as cause:
+            raise self._told(cause) from cause
+        count = len(batch[ROWS])
+        window = float(batch[WINDOW])
+        if math.isfinite(window):
+            detached = total.detach()
+            self._sum = detached if self._sum is None else self._sum + detached
+            self._items += self._weight("train", batch)
+            self.examples += count
+            if total.device.type == "cpu" and not math.isfinite(total.item()):
+                raise self._diverged()
+        return total * (self.trainer.accumulate_grad_batches * self.trainer.world_size / window)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        now = time.perf_counter()
+        step = self.trainer.global_step
+        if step == 0:
+            return
+        if self.first_step_at is None:
+            self.first_step_at = time.time()
+            self.stepped = [now, now]
+            self._after_first = self.examples
+        self.stepped[1] = now
+        if step != self._row_step and (step % self.log_every == 0 or step == self.trainer.max_steps):
+            self._write_training_row(step, now)
+
+    def on_train_end(self) -> None:
+        if self.trainer.global_step != self._row_step:
+            self._write_training_row(self.trainer.global_step, time.perf_counter())
+
+    @property
+    def training_rate(self) -> float | None:
+        """Examples a second from the end of the first step to the end of the latest, validation left out."""
+        if not self.stepped or self.stepped[1] <= self.stepped[0]:
+            return None
+        return (self.examples - self._after_first) / (self.stepped[1] - self.stepped[0] - self._pause)
+
+    def _write_training_row(self, step: int, now: float) -> None:
+        if self._sum is None or self._items == 0:
+            return
+        self.loss = float(self._sum) / self._items
+        if not math.isfinite(self.loss):
+            raise self._diverged()
+        elapsed = max(now - self._row_time, 1e-9)
+        self.rate = (self.examples - self._row_examples) / elapsed
+        optimizer = self.trainer.optimizers[0]
+        values = {
+            "train/loss": self.loss,
+            "train/lr": float(optimizer.param_groups[0]["lr"]),
+            "system/rate": self.rate,
+            "system/memory_mb": _memory(self.device),
+        }
+        if self.trainer.is_global_zero:
+            self.write_row(step, self.trainer.current_epoch, "train", values)
+        self._sum, self._items = None, 0.0
+        self._row_step, self._row_time, self._row_examples = step, now, self.examples
+
+    # -- measuring
+
+    def on_validation_epoch_start(self) -> None:
+        self._gathered, self._measured_loss = [], []
+        self._began = time.perf_counter()
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        self._shape = tuple(batch["input_ids"].shape)  # type: ignore[assignment]
+        try:
+            output = self._output(batch)
+            self._measured_loss.append(self.task.loss(output, batch).detach())
+            predictions = self.task.predict(self.model, output, batch)
+        except (RuntimeError, MemoryError) as cause:
+            raise self._told(cause) from cause
+        self._gathered.append((batch[ROWS].tolist(), predictions))
+
+    def on_validation_epoch_end(self) -> None:
+        self.measured = self._measure()
+        now = time.perf_counter()
+        self._pause += now - self._began
+        self._row_time += now - self._began
+        if self.split != "validation":
+            return
+        step = self.trainer.global_step
+        self.history.append((step, self.measured.measures))
+        named = {f"validation/{name}": value for name, value in self.measured.measures.items()}
+        if self.trainer.is_global_zero:
+            rate = {"system/validation_rate": len(self.references[self.split]) / max(self.measured.seconds, 1e-9)}
+            self.write_row(step, self.trainer.current_epoch, "validation", named | rate)
+        self.log_dict(named, logger=False)
+
+    def _measure(self) -> Measured:
+        gathered, losses = self._gathered, float(torch.stack(self._measured_loss).sum()) if self._measured_loss else 0.0
+        if self.trainer.world_size > 1:
+            parts: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(parts, (gathered, losses))
+            gathered = [batch for part in parts for batch in part[0]]
+            losses = sum(part[1] for part in parts)
+        predictions = _in_order(gathered)
+        references = self.references[self.split]
+        if len(predictions["prediction"]) != len(references):
+            raise PluginError(
+                f"{len(predictions['prediction'])} predictions were made for the {len(references)} rows of {self.split}"
+            )
+        statistics: dict[str, NDArray[np.float64]] = {}
+        measures: dict[str, float] = {}
+        for named in self.metrics:
+            statistics[named.name] = named.statistics(predictions["prediction"], references)
+            measures |= named.metric.compute(statistics[named.name].sum(0))
+        measures["loss"] = losses / max(1, int(self.weights[self.split].sum()))
+        return Measured(predictions, statistics, measures, time.perf_counter() - self._began)
+
+    def _output(self, batch: Batch) -> Output:
+        output: Output = self.model(batch)
+        return output
+
+    def _weight(self, split: str, batch: Batch) -> float:
+        return float(self.weights[split][batch[ROWS].numpy()].sum())
+
+    def _diverged(self) -> TrainingError:
+        step = self.trainer.global_step + 1
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        return TrainingError(
+            f"the loss became NaN or infinite at step {step} (learning rate {rate:.3g}). "
+            "Lower optimizer.lr, lengthen scheduler.warmup, or set train.precision: 32"
+        )
+
+    def _told(self, cause: Exception) -> Exception:
+        """Running out of memory as what it is; any other error as it came."""
+        text = str(cause)
+        if isinstance(cause, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+            rows, length = self._shape
+            return ResourceError(
+                f"memory ran out on a batch of {rows} rows × {length} tokens. Lower train.batch_size (with "
+                "train.accumulate raised, the result stays alike), evaluate.batch_size or task.max_length"
+            )
+        return cause
+
+
+def _in_order(gathered: list[tuple[list[int], Predictions]]) -> Predictions:
+    """The predictions of all batches as one, by row."""
+    rows = [row for numbers, _ in gathered for row in numbers]
+    order = np.argsort(rows, kind="stable").tolist()
+    columns: Predictions = {}
+    for name in gathered[0][1] if gathered else ("prediction",):
+        values = [value for _, predictions in gathered for value in predictions[name]]
+        columns[name] = [values[position] for position in order]
+    return columns
+
+
+def _memory(device: torch.device) -> float:
+    """Peak memory so far, in MB: the device's where it has its own, else the process's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)

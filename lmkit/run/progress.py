@@ -1,0 +1,131 @@
+"""Progress: what a person sees while a run lasts: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+logger = logging.getLogger("lmkit")
+
+SILENCE = 30.0
+"""Seconds between two plain lines where there is no terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a stage stands."""
+
+    stage: str
+    step: int
+    steps: int
+    epoch: int | None = None
+    epochs: int | None = None
+    loss: float | None = None
+    measure: str | None = None
+    """The newest validation's monitored measure, such as "accuracy 0.81"."""
+    rate: float | None = None
+    """Examples a second."""
+    remaining: float | None = None
+    """Seconds until the stage ends."""
+
+    def words(self) -> str:
+        """The position as one line of text."""
+        parts = [self.stage]
+        if self.epoch is not None:
+            parts.append(f"epoch {self.epoch}" + (f"/{self.epochs}" if self.epochs else ""))
+        parts.append(f"{'step' if self.stage == 'train' else 'batch'} {self.step:,}/{self.steps:,}")
+        if self.loss is not None:
+            parts.append(f"loss {self.loss:.3f}")
+        if self.measure is not None:
+            parts.append(f"validation {self.measure}")
+        if self.rate is not None:
+            parts.append(f"{self.rate:,.0f} rows/s")
+        if self.remaining is not None:
+            parts.append(f"{_clock(self.remaining)} left")
+        return "  ".join(parts)
+
+
+class Progress(Protocol):
+    """Who is told how a run goes."""
+
+    def show(self, position: Position) -> None:
+        """The stage has moved on; called often."""
+        ...
+
+    def say(self, line: str) -> None:
+        """Something worth a line of its own."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class NoProgress:
+    """Tells nobody: for `--quiet` and for scripts."""
+
+    def show(self, position: Position) -> None: ...
+
+    def say(self, line: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class LiveProgress:
+    """One line at the bottom of a terminal, redrawn a few times a second."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+        self._started = False
+
+    def show(self, position: Position) -> None:
+        if not self._started:
+            self._live.start()
+            self._started = True
+        self._live.update(_drawn(position))
+
+    def say(self, line: str) -> None:
+        self._console.print(Text(line))
+
+    def close(self) -> None:
+        if self._started:
+            self._live.stop()
+            self._started = False
+
+
+class PlainProgress:
+    """A line every half minute, for logs and pipes."""
+
+    def __init__(self, console: Console, silence: float = SILENCE) -> None:
+        self._console = console
+        self._silence = silence
+        self._told = time.monotonic()
+
+    def show(self, position: Position) -> None:
+        if time.monotonic() - self._told >= self._silence or position.step == position.steps:
+            self._told = time.monotonic()
+            self.say(position.words())
+
+    def say(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)
+
+    def close(self) -> None: ...
+
+
+def _drawn(position: Position) -> Table:
+    row = Table.grid(padding=(0, 1))
+    row.add_row(ProgressBar(total=max(1, position.steps), completed=position.step, width=24), Text(position.words()))
+    return row
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

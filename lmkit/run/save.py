@@ -1,0 +1,49 @@
+"""Saving: the trained model, its tokenizer and its labels as one folder that is whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lmkit.records.files import disk_errors
+from lmkit.run.parts import Parts
+
+LABELS = "labels.json"
+WEIGHTS = "model.safetensors"
+
+
+def save_model(folder: Path, parts: Parts) -> None:
+    """Write weights (safetensors), tokenizers and labels below `folder`.
+
+    A model with a file format of its own writes that, so that its library loads the folder.
+    """
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    with disk_errors(folder):
+        try:
+            temporary.mkdir(parents=True)
+            save = getattr(parts.model, "save", None)
+            if save is not None:
+                save(temporary)
+            else:
+                _save_weights(parts.model, temporary / WEIGHTS)
+            parts.tokenizer.save(temporary)
+            if parts.target_tokenizer is not parts.tokenizer:
+                (temporary / "target").mkdir()
+                parts.target_tokenizer.save(temporary / "target")
+            (temporary / LABELS).write_text(
+                json.dumps(list(parts.task.head.labels), ensure_ascii=False), encoding="utf-8"
+            )
+            os.replace(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _save_weights(model: nn.Module, path: Path) -> None:
+    from safetensors.torch import save_model as save
+
+    save(model.to("cpu") if next(model.parameters(), torch.empty(0)).device.type == "mps" else model, str(path))

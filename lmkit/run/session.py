@@ -1,0 +1,170 @@
+"""A session: a recipe's stages in their order, from its rows to its results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from lmkit.data.prepare import Rows, prepare_rows
+from lmkit.errors import DataError
+from lmkit.kinds.data import SPLITS
+from lmkit.plugins import Plugins
+from lmkit.recipe.schema import Recipe
+from lmkit.records.files import write_json
+from lmkit.records.metrics import MetricsWriter
+from lmkit.records.record import SplitResult
+from lmkit.records.store import CHECKPOINTS, LEDGER, METRICS, MODEL
+from lmkit.run.evaluate import evaluate
+from lmkit.run.learner import WriteRow
+from lmkit.run.parts import Parts, build_data, build_metrics, build_model, build_task, build_tokenizers
+from lmkit.run.progress import Progress
+from lmkit.run.save import save_model
+from lmkit.run.speed import choose_device, choose_precision, choose_threads, keep_memory, quicken_dropout
+from lmkit.run.train import Hardware, train
+
+
+@dataclass(slots=True)
+class Facts:
+    """What is known of a run so far, for its record; filled in as the stages go on."""
+
+    stage: str = "prepare"
+    step: int = 0
+    decisions: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    results: dict[str, SplitResult] = field(default_factory=dict)
+
+
+def run_stages(
+    recipe: Recipe, base: Path, folder: Path, plugins: Plugins, progress: Progress, facts: Facts, rank: int = 0
+) -> None:
+    """Take the recipe through its stages; `base` is what its paths are relative to, `folder` the run's.
+
+    `facts` holds all that was found, also when this raises. Ranks beyond 0 only help to train.
+    """
+    hardware = decide_hardware(recipe, rank)
+    facts.decisions |= {"device": hardware.device, "precision": hardware.precision, "threads": hardware.threads}
+    with _timed(facts, "prepare"):
+        rows = prepare_rows(recipe, base, plugins.catalog)
+        _check_splits(recipe, rows)
+        for line in rows.ledger.lines():
+            progress.say(line)
+        parts = _build(recipe, rows, base, plugins, hardware)
+        write_json(folder / LEDGER, parts.data.ledger.as_json()) if rank == 0 else None
+        facts.data = _data_facts(parts)
+    writer = MetricsWriter(folder / METRICS) if rank == 0 else None
+
+    def write_row(step: int, epoch: int, stage: str, values: Any) -> None:
+        facts.step = step
+        if writer is not None:
+            writer.write(step, epoch, stage, values)
+
+    try:
+        if "train" in recipe.stages:
+            with _timed(facts, "train"):
+                _train(recipe, parts, hardware, folder, plugins, write_row, progress, facts)
+        if rank > 0:
+            return
+        with _timed(facts, "save"):
+            save_model(folder / MODEL, parts)
+        if "evaluate" in recipe.stages:
+            with _timed(facts, "evaluate"):
+                for split in recipe.evaluate.splits:
+                    facts.results[split] = evaluate(
+                        recipe, parts, split, hardware, folder, facts.training.get("steps", 0), write_row, progress
+                    )
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def decide_hardware(recipe: Recipe, rank: int = 0) -> Hardware:
+    """Choose device, precision and threads, and set torch up for them."""
+    settings = recipe.train
+    device = choose_device(settings)
+    threads = choose_threads(settings.threads, settings.devices if device == "cpu" else 1)
+    torch.set_num_threads(threads)
+    if device == "cpu":
+        keep_memory()
+    pl.seed_everything(recipe.seed, workers=True, verbose=False)
+    return Hardware(device, choose_precision(settings.precision, device), threads, rank, settings.devices)
+
+
+def _check_splits(recipe: Recipe, rows: Rows) -> None:
+    """Raises DataError for a split that a stage needs and the data does not give."""
+    for split in recipe.evaluate.splits if "evaluate" in recipe.stages else ():
+        if split not in rows.splits:
+            raise DataError(f"evaluate.splits names {split!r}; the data has {', '.join(rows.splits)}")
+    needs = "early_stopping" if recipe.train.early_stopping else "monitor" if recipe.train.monitor else None
+    if needs and "validation" not in rows.splits:
+        raise DataError(f"train.{needs} watches the validation split; the data has {', '.join(rows.splits)}")
+
+
+def _build(recipe: Recipe, rows: Rows, base: Path, plugins: Plugins, hardware: Hardware) -> Parts:
+    catalog = plugins.catalog
+    tokenizers = build_tokenizers(recipe, rows, base, catalog)
+    task = build_task(recipe, rows, tokenizers, catalog)
+    data = build_data(recipe, rows, task, tokenizers, plugins)
+    torch.manual_seed(recipe.seed)  # so that the weights' start does not depend on what was drawn before
+    model = build_model(recipe, task, tokenizers, base, catalog)
+    if hardware.device == "cpu":
+        quicken_dropout(model)
+    return Parts(task, *tokenizers, data, model, build_metrics(recipe, rows.labels, catalog))
+
+
+def _train(
+    recipe: Recipe,
+    parts: Parts,
+    hardware: Hardware,
+    folder: Path,
+    plugins: Plugins,
+    write_row: WriteRow,
+    progress: Progress,
+    facts: Facts,
+) -> None:
+    (folder / CHECKPOINTS).mkdir(exist_ok=True)
+    trained = train(recipe, parts, hardware, folder / CHECKPOINTS, plugins.catalog, write_row, progress)
+    if hardware.rank == 0 and not any((folder / CHECKPOINTS).iterdir()):
+        (folder / CHECKPOINTS).rmdir()
+    facts.training = {
+        "steps": trained.steps,
+        "epochs": trained.epochs,
+        "examples": trained.examples,
+        "examples_per_second": round(trained.rate, 2) if trained.rate else None,
+        "first_step_at": trained.first_step_at,
+        "validation": trained.validation,
+        "stopped_early": trained.stopped_early,
+    }
+    facts.decisions |= {"kept_step": trained.kept_step, "monitor": recipe.monitor}
+
+
+def _data_facts(parts: Parts) -> dict[str, Any]:
+    features = parts.data.features
+    ids = {name: features[name].columns["input_ids"] for name in SPLITS if name in features}
+    return {
+        "source": parts.data.rows.fingerprint,
+        "rows": {name: table.num_rows for name, table in parts.data.rows.splits.items()},
+        "labels": list(parts.data.rows.labels),
+        "tokens": {name: len(column.values) for name, column in ids.items()},  # type: ignore[union-attr]
+        "vocabulary": parts.tokenizer.vocab_size,
+        "cached": parts.data.cached,
+        "parameters": sum(parameter.numel() for parameter in parts.model.parameters()),
+    }
+
+
+@contextmanager
+def _timed(facts: Facts, stage: str) -> Iterator[None]:
+    facts.stage = stage
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        facts.seconds[stage] = round(time.perf_counter() - began, 3)

