@@ -130,8 +130,10 @@ def run_recipe(
                 ranks.end()
             if progress is not None:
                 progress.close()
-            for line in mirror.finish() if mirror else ():
-                _say(progress, line)
+            if mirror is not None:
+                places = [f"{name}: {_short(place)}" for name, place in mirror.urls().items()]
+                for line in [*mirror.finish(), *places]:
+                    _say(progress, line)
     return Run(folder)
 
 
@@ -139,14 +141,17 @@ def _perform(
     recipe: Recipe, record: RunRecord, base: Path, folder: Path, progress: Progress | None, ranks: Ranks | None
 ) -> None:
     """The stages, and the record of what came of them, whatever that is."""
+    from lmkit.run.progress import NoProgress, Position
+
+    progress = progress or NoProgress()
+    progress.show(Position("load torch and Lightning"))
     with _quick_imports():
-        from lmkit.run.progress import NoProgress
         from lmkit.run.session import Facts, run_stages
     facts = Facts()
     state: State = "finished"
     failure = None
     try:
-        run_stages(recipe, base, folder, installed_plugins(), progress or NoProgress(), facts)
+        run_stages(recipe, base, folder, installed_plugins(), progress, facts)
     except BaseException as error:
         logger.debug("the run ended early", exc_info=error)
         fault = ranks.fault() if ranks else None
@@ -249,6 +254,11 @@ class _Shown(logging.Handler):
 def _say(progress: Progress | None, line: str) -> None:
     if progress is not None:
         progress.say(line)
+
+
+def _short(place: str) -> str:
+    """A path below the working folder without it; anything else as it is."""
+    return os.path.relpath(place) if place.startswith(os.getcwd() + os.sep) else place
 
 
 def _even(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -33,13 +33,15 @@ class Catalog:
         self._by_kind = {kind: _by_name(provided.get(kind, ())) for kind in KINDS}
 
     def names(self, kind: str) -> list[str]:
-        return sorted(self._by_kind[kind])
+        """The shortest name of each component, in order."""
+        known = self._by_kind[kind]
+        return sorted(name for name, item in known.items() if "/" not in name or known.get(_plain(name)) is not item)
 
     def find(self, kind: str, name: str) -> Provided:
         """The component called `name`. Raises UnknownComponentError, which suggests the nearest name."""
         known = self._by_kind[kind]
         if name not in known:
-            raise UnknownComponentError(kind, name, known)
+            raise UnknownComponentError(kind, name, known, self.names(kind))
         return known[name]
 
     def build(self, kind: str, config: ComponentConfig, **offered: Any) -> Any:
@@ -62,10 +64,19 @@ class UnknownComponentError(LmkitError):
 
     exit_code = 2
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], listed: Iterable[str]) -> None:
+        shared = sorted(full for full in known if "/" in full and _plain(full) == name)
         near = get_close_matches(name, list(known), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known)) or 'none'}"
-        super().__init__(f"no {kind} is called {name!r}; {hint}")
+        if shared:
+            super().__init__(f"several plugins have {kind} {name!r}; write {' or '.join(map(repr, shared))}")
+        elif near:
+            super().__init__(f"no {kind} is called {name!r}; did you mean {near[0]!r}?")
+        else:
+            super().__init__(f"no {kind} is called {name!r}; there are {', '.join(listed) or 'none'}")
+
+
+def _plain(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def _by_name(provided: Iterable[Provided]) -> dict[str, Provided]:

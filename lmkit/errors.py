@@ -6,7 +6,8 @@ LmkitError                 base of them all; the command line prints it without 
 ├── DataError          2   the rows are not what the recipe says they are
 ├── TrainingError      2   training went where no number is (a loss that is NaN or infinite)
 ├── PluginError        4   a plugin or component could not be loaded or built, or broke its contract
-└── ResourceError      4   the disk, the network, the package index or the memory did not suffice
+├── ResourceError      4   the disk, the network, the package index or the memory did not suffice
+└── StoppedError     130   the user stopped it
 
 The number is the exit code. Code 1 is kept for what is not in this tree: a bug of ours.
 """
@@ -63,3 +64,7 @@ class PluginError(LmkitError):
 
 class ResourceError(LmkitError):
     exit_code = 4
+
+
+class StoppedError(LmkitError):
+    exit_code = 130

@@ -30,7 +30,7 @@ def provide_tokenizers() -> list[Component]:
 
 @hookspec
 def provide_models() -> list[Component]:
-    """Architectures. Built with the tokenizers, `head` and `folder`; return a `kinds.model.Model`."""
+    """Architectures. Built with the tokenizers, `head`, `features` and `folder`; return a `kinds.model.Model`."""
 
 
 @hookspec

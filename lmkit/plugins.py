@@ -89,7 +89,8 @@ def _checked(item: Any, kind: str) -> Component:
 
 
 def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else point.name
+    # A distribution whose metadata are damaged has no name.
+    return (point.dist.name if point.dist else None) or point.name
 
 
 def _version(point: EntryPoint) -> str | None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lmkit.api import Run, load_recipe, run_recipe
 from lmkit.cli.tables import result_table
-from lmkit.errors import LmkitError
+from lmkit.errors import LmkitError, StoppedError
 from lmkit.run.progress import LiveProgress, NoProgress, PlainProgress, Progress
 
 
@@ -36,6 +36,8 @@ def run_command(
     progress.say(f"{recipe.name}  seed {recipe.seed}  {' → '.join(recipe.stages)}")
     try:
         run = run_recipe(recipe, base=path.parent, runs=runs, progress=progress, recipe_file=path, overrides=changes)
+    except KeyboardInterrupt as cause:
+        raise StoppedError("stopped; `lmkit runs` shows what was kept") from cause
     except LmkitError:
         if verbose:
             traceback.print_exc()

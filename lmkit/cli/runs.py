@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 from lmkit.records.store import find_run, list_runs, read_record, runs_folder
@@ -22,7 +21,8 @@ def list_command(folder: Path | None, as_json: bool) -> None:
     width = max(len(summary["id"]) for summary in summaries)
     for summary in summaries:
         values = summary.get("values") or {}
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in values.items() if not name.endswith("/loss"))
+        known = {name: value for name, value in values.items() if value is not None and not name.endswith("/loss")}
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in known.items())
         told = shown or (summary.get("failure") or "").splitlines()[:1]
         text = told if isinstance(told, str) else (told[0] if told else "")
         print(
@@ -33,16 +33,14 @@ def list_command(folder: Path | None, as_json: bool) -> None:
 def show_command(wanted: str, folder: Path | None, as_json: bool) -> None:
     """All that is kept of one run, in the order a reader asks for it."""
     run = find_run(runs_folder(folder), wanted)
+    record = read_record(run)
     if as_json:
-        sys.stdout.write(
-            json.dumps(json.loads((run / "record.json").read_bytes()), indent=2, ensure_ascii=False) + "\n"
-        )
+        print(json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False))
         return
     from rich.console import Console
 
     from lmkit.cli.tables import result_table
 
-    record = read_record(run)
     console = Console(highlight=False)
 
     def say(line: str) -> None:

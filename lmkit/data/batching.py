@@ -122,7 +122,7 @@ class TrainingBatches(Dataset[Batch]):
         batch = self.collation.batch(plan[mine % len(plan)])
         first = number // self.accumulate * self.accumulate * self.world
         window = plan[first : first + self.accumulate * self.world]
-        weight = float(sum(self.collation.features.weight[rows].sum() for rows in window))
+        weight = float(max(1, sum(self.collation.features.weight[rows].sum() for rows in window)))  # no item, no loss
         batch[WINDOW] = torch.tensor(weight if mine < len(plan) else float("inf"))
         return batch
 
@@ -150,7 +150,8 @@ class MeasuringBatches(Dataset[Batch]):
     def __init__(self, collation: Collation, batch_size: int, rank: int = 0, world: int = 1) -> None:
         self.collation = collation
         lengths = collation.lengths
-        self.plan = measuring_plan(lengths, min(batch_size, -(-len(lengths) // world)))[rank::world]  # some for each rank
+        share = max(1, len(lengths) // world)  # so that each rank has some
+        self.plan = measuring_plan(lengths, min(batch_size, share))[rank::world]
 
     def __len__(self) -> int:
         return len(self.plan)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lmkit.kinds.task import Features, Ragged
-from lmkit.records.files import disk_errors
+from lmkit.records.files import disk_errors, write_atomic
 
 FORMAT = 1
 
@@ -35,7 +35,8 @@ def cache_key(table: pa.Table, columns: list[str], *settings: Any) -> str:
     for name in columns:
         values = table[name].combine_chunks()
         for buffer in pa.concat_arrays([values]).buffers():  # without the offset of a slice
-            found.update(memoryview(buffer) if buffer is not None else b"-")
+            found.update((-1 if buffer is None else buffer.size).to_bytes(8, "little", signed=True))
+            found.update(b"" if buffer is None else memoryview(buffer))
     return found.hexdigest()
 
 
@@ -53,12 +54,7 @@ def cached_features(key: str, make: Callable[[], Features]) -> tuple[Features, b
             if (found := _read(path)) is not None:
                 return found, True
             features = make()
-            temporary = folder / f".{key}.{os.getpid()}.tmp"
-            try:
-                _write(temporary, features)
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            write_atomic(path, lambda temporary: _write(temporary, features))
             return features, False
 
 
@@ -83,14 +79,14 @@ def _read(path: Path) -> Features | None:
     """The stored features, memory-mapped; None where there are none or they are damaged."""
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all().combine_chunks()
-    except (FileNotFoundError, pa.ArrowInvalid):
+        columns: dict[str, Ragged | NDArray[np.int64]] = {}
+        for name in table.column_names:
+            kind, _, rest = name.partition(":")
+            array = table[name].combine_chunks()
+            if kind == "list":
+                columns[rest] = Ragged(array.values.to_numpy(), array.offsets.to_numpy())
+            elif kind == "number":
+                columns[rest] = array.to_numpy()
+        return Features(columns, table["weight"].to_numpy(), table["cut"].to_numpy())
+    except (OSError, pa.ArrowException, KeyError, UnicodeDecodeError):
         return None
-    columns: dict[str, Ragged | NDArray[np.int64]] = {}
-    for name in table.column_names:
-        kind, _, rest = name.partition(":")
-        array = table[name].combine_chunks()
-        if kind == "list":
-            columns[rest] = Ragged(array.values.to_numpy(), array.offsets.to_numpy())
-        elif kind == "number":
-            columns[rest] = array.to_numpy()
-    return Features(columns, table["weight"].to_numpy(), table["cut"].to_numpy())

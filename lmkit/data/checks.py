@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,25 +34,27 @@ def named_columns(table: pa.Table, names: dict[str, str], columns: Sequence[Colu
 
     Raises DataError for a column that is not there or holds something else than the task needs.
     """
-    wanted = {names.get(column.name, column.name): column for column in columns}
-    absent = [column.name for source, column in wanted.items() if source not in table.column_names]
+    sources = {column.name: names.get(column.name, column.name) for column in columns}
+    absent = {name: source for name, source in sources.items() if source not in table.column_names}
     if absent:
-        missing = ", ".join(repr(names.get(name, name)) for name in absent)
+        name, source = next(iter(absent.items()))
+        near = get_close_matches(source, table.column_names, n=1, cutoff=0.5)
         raise DataError(
-            f"{where} has no column {missing}; it has {', '.join(map(repr, table.column_names))}. "
-            f"Say which column is meant: data.columns: {{{absent[0]}: {next(iter(table.column_names), '…')}}}"
+            f"{where} has no column {', '.join(map(repr, absent.values()))}; "
+            f"it has {', '.join(map(repr, table.column_names))}. "
+            f"Say which column is meant: data.columns: {{{name}: {near[0] if near else '…'}}}"
         )
-    renamed = {names.get(column.name, column.name) for column in columns}
-    taken = {column.name for column in columns}
-    result = {name: table[name] for name in table.column_names if name not in renamed and name not in taken}
-    for source, column in wanted.items():
+    others = [name for name in table.column_names if name not in {*sources, *sources.values()}]
+    result = {name: table[name] for name in others}
+    for column in columns:
+        source = sources[column.name]
         result[column.name] = _typed(table[source], column, f"{where}, column {source!r}")
     result[ROW] = pa.array(np.arange(table.num_rows))
     return pa.table(result)
 
 
 def check_rows(
-    table: pa.Table, columns: Sequence[Column], one_answer: bool, checks: ChecksConfig, ledger: Ledger
+    table: pa.Table, columns: Sequence[Column], one_answer: bool, checks: ChecksConfig, ledger: Ledger, where: str
 ) -> tuple[pa.Table, Ledger]:
     """Rows without the empty, contradictory and doubled ones, as the policies say.
 
@@ -61,25 +64,25 @@ def check_rows(
     every = [column.name for column in columns]
 
     empty = _empty(table, every)
-    ledger = _told("empty", checks.on_empty, empty, table, ledger)
+    ledger = _told("empty", checks.on_empty, empty, table, ledger, where)
     if checks.on_empty == "drop":
         table, ledger = table.filter(pa.array(~empty)), ledger.drop("empty", int(empty.sum()))
 
     if one_answer:
         conflict = _conflicting(digests(table, inputs), digests(table, every))
-        ledger = _told("conflicting", checks.on_conflict, conflict, table, ledger)
+        ledger = _told("conflicting", checks.on_conflict, conflict, table, ledger, where)
         if checks.on_conflict == "drop":
             table, ledger = table.filter(pa.array(~conflict)), ledger.drop("conflicting", int(conflict.sum()))
 
     double = _repeated(digests(table, every))
-    ledger = _told("duplicate", checks.on_duplicate, double, table, ledger)
+    ledger = _told("duplicate", checks.on_duplicate, double, table, ledger, where)
     if checks.on_duplicate == "merge":
         table, ledger = table.filter(pa.array(~double)), ledger.merge(int(double.sum()))
     return table, ledger
 
 
 def check_overlap(
-    splits: dict[str, pa.Table], columns: Sequence[Column], checks: ChecksConfig, ledger: Ledger
+    splits: dict[str, pa.Table], columns: Sequence[Column], checks: ChecksConfig, ledger: Ledger, where: str
 ) -> tuple[dict[str, pa.Table], Ledger]:
     """The splits, with training rows whose inputs occur elsewhere counted and, if so wished, dropped."""
     inputs = [column.name for column in columns if column.role == "input"]
@@ -89,8 +92,13 @@ def check_overlap(
     for name, table in splits.items():
         if name != "train":
             leaked |= np.isin(mine, digests(table, inputs))
-    ledger = _told("in both train and another split", checks.on_overlap, leaked, train, ledger)
+    ledger = _told("in both train and another split", checks.on_overlap, leaked, train, ledger, where)
     if checks.on_overlap == "drop":
+        if leaked.all():
+            raise DataError(
+                "every training row occurs in another split too, so that data.checks.on_overlap: drop leaves none; "
+                "mend the data, or choose warn"
+            )
         splits = splits | {"train": train.filter(pa.array(~leaked))}
         ledger = ledger.drop("overlapping", int(leaked.sum()))
     return splits, ledger
@@ -107,13 +115,15 @@ def label_names(train: pa.Table, splits: dict[str, pa.Table], columns: Sequence[
     counted = count_labels(train, column)
     names = tuple(sorted(counted, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
     if len(names) < 2:
-        raise DataError(f"the training rows have one label only, {names[0]!r}; there is nothing to tell apart")
+        only = f"one label only, {names[0]!r}" if names else "no label"
+        raise DataError(f"the training rows have {only}; there is nothing to tell apart")
     for name, table in splits.items():
         strange = sorted(set(count_labels(table, column)) - set(names))
         if strange:
             raise DataError(
                 f"{name} has labels that no training row has: {', '.join(map(repr, strange[:5]))}; "
-                "the model could never answer them"
+                "the model could never answer them. Get rows with them into train (data.split.stratify, a higher "
+                "data.limit), or leave theirs out (data.keep)"
             )
     return names
 
@@ -133,10 +143,21 @@ def digests(table: pa.Table, columns: Sequence[str]) -> NDArray[np.uint64]:
     start = 0
     for batch in table.select(list(columns)).to_batches(max_chunksize=10_000):
         for offset, row in enumerate(zip(*(column.to_pylist() for column in batch.columns), strict=True)):
-            digest = hashlib.blake2b(repr(row).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+            digest = hashlib.blake2b(ascii(row).encode(), digest_size=8).digest()  # repr changes with Unicode's version
             found[start + offset] = int.from_bytes(digest, "little")
         start += batch.num_rows
     return found
+
+
+def summarized(table: pa.Table, columns: Sequence[Column]) -> dict[str, Any]:
+    """What the ledger says of a split: rows and, where there are labels, how often each occurs."""
+    labels = next((column for column in columns if column.type in ("label", "tags")), None)
+    return {"rows": table.num_rows} | ({"labels": count_labels(table, labels)} if labels else {})
+
+
+def numbered(count: int, first: Sequence[int]) -> str:
+    """The numbers of the first of `count` rows, as a message says them."""
+    return f"{'row' if count == 1 else 'rows'} {', '.join(map(str, first))}{', …' if count > len(first) else ''}"
 
 
 def _typed(values: pa.ChunkedArray, column: Column, where: str) -> pa.ChunkedArray:
@@ -145,25 +166,31 @@ def _typed(values: pa.ChunkedArray, column: Column, where: str) -> pa.ChunkedArr
     if column.type in ("words", "tags"):
         if not listed or not (pa.types.is_string(kind.value_type) or pa.types.is_null(kind.value_type)):
             raise DataError(f"{where}: lists of text were expected for {column.name!r}, {kind} was found")
-        return values
+        return _without_nulls(values, where)
     if column.type == "label":
         if listed or pa.types.is_struct(kind) or pa.types.is_floating(kind):
             raise DataError(f"{where}: a label is a name or a whole number, {kind} was found")
-        return values.cast(pa.string())
+        return values.cast(pa.string()).fill_null("")
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
         raise DataError(f"{where}: text was expected for {column.name!r}, {kind} was found")
-    return values.cast(pa.string())
+    return values.cast(pa.string()).fill_null("")
+
+
+def _without_nulls(lists: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
+    """The lists as lists of text, a null among them as an empty one. Raises DataError for a null inside a list."""
+    for row, words in enumerate(lists.to_pylist() if pc.list_flatten(lists).null_count else ()):
+        if words is not None and None in words:
+            raise DataError(f'{where}: row {row} has a null in its list; texts were expected, "" where one is empty')
+    kind = pa.list_(pa.string())
+    return pc.coalesce(lists.cast(kind), pa.scalar([], kind))
 
 
 def _empty(table: pa.Table, columns: Sequence[str]) -> Mask:
     empty = np.zeros(table.num_rows, np.bool_)
     for name in columns:
         values = table[name]
-        if pa.types.is_string(values.type):
-            bare = pc.equal(pc.utf8_trim_whitespace(values), "")
-            blank = pc.or_(pc.is_null(values), pc.fill_null(bare, True))
-        else:
-            blank = pc.fill_null(pc.equal(pc.list_value_length(values), 0), True)
+        text = pa.types.is_string(values.type)
+        blank = pc.equal(pc.utf8_trim_whitespace(values), "") if text else pc.equal(pc.list_value_length(values), 0)
         empty |= np.asarray(blank)
     return empty
 
@@ -185,27 +212,22 @@ def _repeated(rows: NDArray[np.uint64]) -> Mask:
     return repeated
 
 
-def _told(check: str, policy: str, mask: Mask, table: pa.Table, ledger: Ledger) -> Ledger:
+def _told(check: str, policy: str, mask: Mask, table: pa.Table, ledger: Ledger, where: str) -> Ledger:
     count = int(mask.sum())
     if not count:
         return ledger
     first: tuple[int, ...] = tuple(int(number) for number in np.asarray(table[ROW])[mask][:FIRST])
     if policy == "error":
-        key = {"empty": "on_empty", "conflicting": "on_conflict", "duplicate": "on_duplicate"}.get(check, "on_overlap")
-        rows = ", ".join(map(str, first)) + (", …" if count > len(first) else "")
-        others = {
-            "on_conflict": "drop, warn or allow",
-            "on_empty": "drop or allow",
-            "on_duplicate": "merge, warn or allow",
-        }
+        key, others = _WAYS_OUT.get(check, ("on_overlap", "drop, warn or allow"))
         raise DataError(
-            f"{count:,} rows are {check} (rows {rows} of the source). Mend the data, or choose what becomes of them "
-            f"with data.checks.{key}: {others.get(key, 'drop, warn or allow')}"
+            f"{count:,} {'row is' if count == 1 else 'rows are'} {check} ({numbered(count, first)} of {where}). "
+            f"Mend the data, or choose what becomes of them with data.checks.{key}: {others}"
         )
     return ledger.found(Finding(check, policy, count, first))
 
 
-def summarized(table: pa.Table, columns: Sequence[Column]) -> dict[str, Any]:
-    """What the ledger says of a split: rows and, where there are labels, how often each occurs."""
-    labels = next((column for column in columns if column.type in ("label", "tags")), None)
-    return {"rows": table.num_rows} | ({"labels": count_labels(table, labels)} if labels else {})
+_WAYS_OUT = {
+    "empty": ("on_empty", "drop or allow"),
+    "conflicting": ("on_conflict", "drop, warn or allow"),
+    "duplicate": ("on_duplicate", "merge, warn or allow"),
+}

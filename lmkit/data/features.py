@@ -35,7 +35,8 @@ def prepare_features(
     """Encode every split, or read what an earlier run stored. `owner` names the task's plugin and its version."""
     ledger, features, cached = rows.ledger, {}, True
     versions = (lmkit.__version__, owner, _tokenizers_version())
-    settings = (recipe.task.model_dump(mode="json"), rows.labels, tokenizer.serialized(), target_tokenizer.serialized())
+    tokenizers = [(each.serialized(), each.begin, each.end) for each in (tokenizer, target_tokenizer)]
+    settings = (recipe.task.model_dump(mode="json"), rows.labels, *tokenizers)
     columns = [column.name for column in recipe.task.columns]
     for split, table in rows.splits.items():
         key = cache_key(table, columns, *versions, *settings)

@@ -11,7 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lmkit.data.checks import ROW, check_overlap, check_rows, label_names, named_columns, summarized
+from lmkit.data.checks import (
+    FIRST,
+    ROW,
+    check_overlap,
+    check_rows,
+    label_names,
+    named_columns,
+    numbered,
+    summarized,
+)
 from lmkit.data.ledger import Finding, Ledger
 from lmkit.data.splitting import sample_rows, split_rows
 from lmkit.errors import DataError
@@ -19,7 +28,7 @@ from lmkit.kinds.data import SPLITS, Source
 
 if TYPE_CHECKING:
     from lmkit.catalog import Catalog
-    from lmkit.kinds.data import DataConfig
+    from lmkit.kinds.data import DataConfig, KeepConfig
     from lmkit.kinds.task import TaskConfig
     from lmkit.recipe.schema import Recipe
 
@@ -47,7 +56,8 @@ def prepare_rows(recipe: Recipe, folder: Path, catalog: Catalog) -> Rows:
     else:
         splits, ledger = _divided(loaded, config, task)
     if len(splits) > 1:
-        splits, ledger = check_overlap(splits, task.columns, config.checks, ledger)
+        where = "the train split" if isinstance(loaded, Mapping) else "the source"
+        splits, ledger = check_overlap(splits, task.columns, config.checks, ledger, where)
     content = [column.name for column in task.columns]
     if config.limit is not None and splits["train"].num_rows > config.limit:
         ledger = ledger.drop("beyond the limit", splits["train"].num_rows - config.limit)
@@ -62,20 +72,17 @@ def note_truncation(ledger: Ledger, split: str, cut: np.ndarray, rows: pa.Table,
     count = int((cut > 0).sum())
     if not count:
         return ledger
-    first = tuple(int(number) for number in np.asarray(rows[ROW])[cut > 0][:5])
+    first = tuple(int(number) for number in np.asarray(rows[ROW])[cut > 0][:FIRST])
     if policy == "error":
         raise DataError(
-            f"{count:,} rows of {split} are longer than {limit} tokens (rows {', '.join(map(str, first))}, …). "
+            f"{count:,} of {split}'s rows are longer than {limit} tokens ({numbered(count, first)}). "
             "Raise task.max_length, or accept it with data.checks.on_truncate: warn"
         )
     return ledger.found(Finding("cut at the length limit", policy, count, first, split, int(cut.sum())))
 
 
 def _divided(table: pa.Table, config: DataConfig, task: TaskConfig) -> tuple[dict[str, pa.Table], Ledger]:
-    ledger = Ledger(read=table.num_rows)
-    table, ledger = _kept(table, config, ledger)
-    table = named_columns(table, config.columns, task.columns, "the source")
-    table, ledger = check_rows(table, task.columns, task.one_answer, config.checks, ledger)
+    table, ledger = _read(table, config, task, "the source")
     if table.num_rows == 0:
         raise DataError(f"no row is left of the {ledger.read:,} read: {ledger.lines()[0]}")
     splits = split_rows(table, config.split, [column.name for column in task.columns])
@@ -93,10 +100,7 @@ def _given_splits(
     for name in SPLITS:
         if name not in given:
             continue
-        mine = Ledger(read=given[name].num_rows)
-        table, mine = _kept(given[name], config, mine)
-        table = named_columns(table, config.columns, task.columns, f"the {name} split")
-        table, mine = check_rows(table, task.columns, task.one_answer, config.checks, mine)
+        table, mine = _read(given[name], config, task, f"the {name} split")
         if table.num_rows == 0:
             raise DataError(f"the {name} split is empty: {mine.lines()[0]}")
         splits[name] = table
@@ -104,16 +108,24 @@ def _given_splits(
     return splits, ledger
 
 
-def _kept(table: pa.Table, config: DataConfig, ledger: Ledger) -> tuple[pa.Table, Ledger]:
-    if config.keep is None:
-        return table, ledger
-    if config.keep.column not in table.column_names:
+def _read(table: pa.Table, config: DataConfig, task: TaskConfig, where: str) -> tuple[pa.Table, Ledger]:
+    """The rows that are kept and pass the checks, by their numbers in what was read."""
+    named = named_columns(table, config.columns, task.columns, where)
+    kept = named.filter(_wanted(table, config.keep)) if config.keep else named
+    ledger = Ledger(read=table.num_rows).drop("not kept", table.num_rows - kept.num_rows)
+    return check_rows(kept, task.columns, task.one_answer, config.checks, ledger, where)
+
+
+def _wanted(table: pa.Table, keep: KeepConfig) -> pa.ChunkedArray:
+    """(N,) whether each row is kept."""
+    if keep.column not in table.column_names:
         raise DataError(
-            f"data.keep.column: there is no column {config.keep.column!r}; there are {', '.join(table.column_names)}"
+            f"data.keep.column: there is no column {keep.column!r}; there are {', '.join(table.column_names)}"
         )
-    mask = pc.is_in(table[config.keep.column].cast(pa.string()), pa.array(config.keep.values, pa.string()))
-    kept = table.filter(mask)
-    return kept, ledger.drop("not kept", table.num_rows - kept.num_rows)
+    values = table[keep.column]
+    if pa.types.is_nested(values.type):
+        raise DataError(f"data.keep.column: {keep.column!r} holds {values.type}; rows are kept by a name or a number")
+    return pc.is_in(values.cast(pa.string()), pa.array(keep.values, pa.string()))
 
 
 def _summed(total: Ledger, part: Ledger, split: str) -> Ledger:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from lmkit.data.checks import digests
+from lmkit.data.checks import ROW, digests
 from lmkit.errors import DataError
 from lmkit.kinds.data import SPLITS
 
@@ -25,6 +26,8 @@ def split_rows(table: pa.Table, config: SplitConfig, content: Sequence[str]) -> 
     """
     for key in ("group", "stratify"):
         name = getattr(config, key)
+        if name == ROW:
+            raise DataError(f"data.split.{key}: lmkit's own row numbers hide a column called {ROW!r}; rename it")
         if name is not None and name not in table.column_names:
             raise DataError(f"data.split.{key}: there is no column {name!r}; there are {', '.join(table.column_names)}")
     shares = [getattr(config, name) for name in SPLITS]
@@ -62,7 +65,7 @@ def _cut_rows(keys: list[int], strata: list[int], shares: list[float], seed: int
     for rows in members.values():
         hashes = {row: _hash(seed, keys[row].to_bytes(8, "little")) for row in rows}
         rows.sort(key=lambda row: (hashes[row], row))
-        ends = [round(sum(shares[: number + 1]) * len(rows)) for number in range(len(shares))]
+        ends = [round(fsum(shares[: number + 1]) * len(rows)) for number in range(len(shares))]
         for position, row in enumerate(rows):
             previous = rows[position - 1]
             if position and keys[row] == keys[previous]:  # equal rows stay together: a duplicate never leaks
@@ -75,22 +78,22 @@ def _cut_rows(keys: list[int], strata: list[int], shares: list[float], seed: int
 def _place_groups(groups: list[Any], strata: list[int], shares: list[float], seed: int) -> list[int]:
     """The split of each row: group by group, in the order of their hashes, to where its strata are lacking most.
 
-    The greedy stratification of scikit-learn's StratifiedGroupKFold, for unequal shares. Plain
-    Python arithmetic in a fixed order, so that every machine decides alike.
+    The greedy stratification of scikit-learn's StratifiedGroupKFold, for unequal shares. Sums are
+    exactly rounded (fsum), so that every machine and Python, and any order of the rows, decides alike.
     """
     counts: dict[bytes, dict[int, int]] = {}
-    keys = [repr(group).encode("utf-8", "surrogatepass") for group in groups]
+    keys = [ascii(group).encode() for group in groups]
     total: dict[int, int] = {}
     for key, stratum in zip(keys, strata, strict=True):
         mine = counts.setdefault(key, {})
         mine[stratum] = mine.get(stratum, 0) + 1
         total[stratum] = total.get(stratum, 0) + 1
-    targets = [*shares, max(0.0, 1 - sum(shares))]  # the last takes what no split wants
+    targets = [*shares, max(0.0, 1 - fsum(shares))]  # the last takes what no split wants
     lacking = [{stratum: share * count for stratum, count in total.items()} for share in targets]
     placed: dict[bytes, int] = {}
     for key in sorted(counts, key=lambda key: (_hash(seed, key), key)):
         need = [
-            sum(lacking[n][stratum] / total[stratum] * count for stratum, count in counts[key].items()) / target
+            fsum(lacking[n][stratum] / total[stratum] * count for stratum, count in counts[key].items()) / target
             if target > 1e-9
             else float("-inf")
             for n, target in enumerate(targets)

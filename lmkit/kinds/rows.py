@@ -9,7 +9,9 @@ import csv
 import gettext
 import io
 import json
-from collections.abc import Callable
+import struct
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 from lmkit.errors import DataError
@@ -28,10 +30,9 @@ def read_csv(stream: IO[bytes], name: str, delimiter: str = ",", encoding: str =
     import pyarrow as pa
 
     csv.field_size_limit(2**31 - 1)  # the module's own limit, 128 KiB, is shorter than some documents
-    lines = io.TextIOWrapper(stream, encoding=encoding, newline="")
+    reader = csv.reader(_lines(stream, name, encoding, newline=""), delimiter=delimiter, strict=True)
     try:
-        reader = csv.reader(_without_mark(lines), delimiter=delimiter, strict=True)
-        header = next(reader, None)
+        header = next((row for row in reader if row), None)
         if not header:
             raise DataError(f"{name} is empty; a header line with the columns' names was expected")
         doubled = sorted({column for column in header if header.count(column) > 1})
@@ -44,8 +45,6 @@ def read_csv(stream: IO[bytes], name: str, delimiter: str = ",", encoding: str =
             if len(row) != len(header):
                 raise DataError(f"{name}:{reader.line_num}: {len(row)} fields where the header has {len(header)}")
             rows.append(row)
-    except UnicodeDecodeError as cause:
-        raise DataError(f"{name} is not {encoding}: byte {cause.start} cannot be read") from cause
     except csv.Error as cause:
         raise DataError(f"{name}:{reader.line_num}: {cause}") from cause
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
@@ -60,24 +59,25 @@ def read_jsonl(stream: IO[bytes], name: str, encoding: str = "utf-8") -> pa.Tabl
     import pyarrow as pa
 
     rows: list[dict[str, Any]] = []
-    for number, line in enumerate(stream, start=1):  # bytes are split at \n only, never at U+2028
+    numbers: list[int] = []
+    for number, line in enumerate(_lines(stream, name, encoding, newline="\n"), start=1):  # never split at U+2028
+        text = line.strip()
+        if not text:
+            continue
         try:
-            text = line.decode(encoding).removeprefix(BYTE_ORDER_MARK).strip()
-            row = json.loads(text) if text else None
-        except UnicodeDecodeError as cause:
-            raise DataError(f"{name}:{number} is not {encoding}") from cause
+            row = json.loads(text)
         except json.JSONDecodeError as cause:
             raise DataError(f"{name}:{number}:{cause.colno}: not JSON: {cause.msg}") from cause
-        if row is None and not text:
-            continue
+        except (ValueError, RecursionError) as cause:  # thousands of digits, thousands of brackets
+            raise DataError(f"{name}:{number}: {cause}") from cause
         if not isinstance(row, dict):
             raise DataError(f"{name}:{number}: a JSON object was expected, a {type(row).__name__} was found")
         rows.append(row)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    try:
-        return pa.table({column: pa.array([row.get(column) for row in rows]) for column in columns})
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as cause:
-        raise DataError(f"{name}: {_mixed_column(rows, columns)}: {cause}") from cause
+        numbers.append(number)
+    if not rows:
+        raise DataError(f"{name} is empty; one JSON object a line was expected")
+    columns = dict.fromkeys(key for row in rows for key in row)
+    return pa.table({column: _column([row.get(column) for row in rows], column, name, numbers) for column in columns})
 
 
 def read_mo(stream: IO[bytes], name: str) -> pa.Table:
@@ -86,7 +86,7 @@ def read_mo(stream: IO[bytes], name: str) -> pa.Table:
 
     try:
         catalogue = gettext.GNUTranslations(stream)
-    except (OSError, UnicodeDecodeError) as cause:
+    except (OSError, ValueError, LookupError, struct.error) as cause:
         raise DataError(f"{name} is no compiled gettext catalogue: {cause}") from cause
     messages: dict[Any, str] = catalogue._catalog  # type: ignore[attr-defined]
     # A plural form's key is (message, number); a message with context is "context\x04message".
@@ -103,16 +103,37 @@ READERS: dict[str, Callable[[IO[bytes], str], pa.Table]] = {
 """Readers by the ending of a file's name."""
 
 
-def _without_mark(lines: io.TextIOWrapper) -> Any:
-    first = True
-    for line in lines:
-        yield line.removeprefix(BYTE_ORDER_MARK) if first else line
-        first = False
+def _lines(stream: IO[bytes], name: str, encoding: str, newline: str) -> Iterator[str]:
+    """The lines of a stream, without its byte order mark. Raises DataError for bytes that are not `encoding`."""
+    number = 0
+    try:
+        for number, line in enumerate(io.TextIOWrapper(stream, encoding=encoding, newline=newline), start=1):
+            yield line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
+    except UnicodeDecodeError as cause:
+        number += 1 + cause.object[: cause.start].count(b"\n")
+        raise DataError(
+            f"{name}:{number}: byte 0x{cause.object[cause.start]:02x} is not {encoding}. "
+            "Save the file as utf-8, or say what it is, as in data.encoding: latin-1"
+        ) from cause
 
 
-def _mixed_column(rows: list[dict[str, Any]], columns: list[str]) -> str:
-    for column in columns:
-        types = {type(row[column]).__name__ for row in rows if row.get(column) is not None}
-        if len(types) > 1:
-            return f"column {column!r} mixes {' and '.join(sorted(types))}"
-    return "the rows do not fit one table"
+def _column(values: list[Any], column: str, name: str, numbers: list[int]) -> pa.Array:
+    """The values as one column. Raises DataError, with the number of the first line that does not fit."""
+    import pyarrow as pa
+
+    misfits = (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError)
+
+    def fails(count: int) -> bool:
+        try:
+            pa.array(values[:count])
+        except misfits:
+            return True
+        return False
+
+    try:
+        return pa.array(values)
+    except misfits as cause:
+        count = bisect_left(range(len(values)), True, key=fails)
+        types = sorted({type(value).__name__ for value in values[:count] if value is not None})
+        mixed = f" mixes {' and '.join(types)}" if len(types) > 1 else ""
+        raise DataError(f"{name}:{numbers[count - 1]}: column {column!r}{mixed}: {cause}") from cause

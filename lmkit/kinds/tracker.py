@@ -1,8 +1,9 @@
 """Trackers mirror a run elsewhere. They live in a process of their own and cannot hurt the run.
 
 A builder is offered `run_folder` (a Path) and `run_name`; it returns a `Tracker`. The mirror calls
-`start` once, `log` with the rows of metrics.jsonl that lie beyond `cursor()`, and, when the run is
-over, `table` for its predictions and `finish`. Each may raise; the mirror keeps the error.
+`start`, `log` with the rows of metrics.jsonl that lie beyond `cursor()`, and, when the run is over,
+`table` for its predictions and `finish`. Each may raise; the mirror keeps the error, and after a pause
+builds the tracker anew and begins with `start` again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Tracker(Protocol):
         ...
 
     def cursor(self) -> int:
-        """How many rows of metrics.jsonl the tracker is known to hold."""
+        """How many rows of metrics.jsonl the tracker holds, those of this session that it was given included."""
         ...
 
     def log(self, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -198,8 +198,12 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+_RARE_BREAKS = re.compile("[\x85\u2028\u2029]")
+"""Line ends that YAML folds into others unless they are escaped."""
+
+
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "'" if not isinstance(_scalar(text), str) else None
+    style = "'" if not isinstance(_scalar(text), str) else '"' if _RARE_BREAKS.search(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

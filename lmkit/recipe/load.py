@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,8 +14,11 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from lmkit.catalog import Catalog, UnknownComponentError
 from lmkit.component import ComponentConfig
 from lmkit.errors import Fault, RecipeError
+from lmkit.kinds.data import DataConfig
+from lmkit.kinds.metric import MetricConfig
+from lmkit.kinds.task import TaskConfig
 from lmkit.recipe.document import Node, Place, parse_value, paths, read_document
-from lmkit.recipe.schema import Recipe
+from lmkit.recipe.schema import STAGES, Recipe, TrainConfig, measures_of
 
 COMMAND_LINE = "command line"
 
@@ -109,23 +113,22 @@ class _RecipeReader:
             blocks["scheduler"] = self._default("scheduler", "constant")
         task = blocks.get("task")
         if "metrics" not in self.tree.value and task is not None:
-            blocks["metrics"] = tuple(self._default("metric", name) for name in task.metrics)
-        recipe = self._whole(blocks)
-        if recipe is not None:
-            self._contradictions(recipe)
-        return recipe
+            blocks["metrics"] = tuple(self._default("metrics", name) for name in task.metrics)
+        settings = self._settings()
+        self._contradictions(blocks, settings)
+        return self._whole(blocks, settings)
 
     def _component(self, kind: str, node: Node, path: tuple[str | int, ...]) -> ComponentConfig | None:
         if isinstance(node.value, str):
             node = Node({"use": node}, node.place)
         if not isinstance(node.value, dict):
-            self._fault(node.place, path, f"a {kind} is a name or a mapping with `use`, not {_shown(node.plain())}")
+            self._fault(node.place, path, f"is a name or a mapping with `use`, not {_shown(node.plain())}")
             return None
         use = node.value.get("use")
         if use is None or not isinstance(use.value, str):
             found = "is missing" if use is None else f"is a component's name, not {_shown(use.plain())}"
             names = ", ".join(self.catalog.names(kind))
-            self._fault((use or node).place, (*path, "use"), f"{found}; the {kind}s here are {names}")
+            self._fault((use or node).place, (*path, "use"), f"{found}; there are {names}")
             return None
         try:
             provided = self.catalog.find(kind, use.value)
@@ -139,22 +142,30 @@ class _RecipeReader:
         # The literal is the component's own name; a third party's may have been reached as dist/name.
         return config.model_copy(update={"use": use.value}) if config and config.use != use.value else config
 
-    def _components(self, kind: str, node: Node, path: tuple[str | int, ...]) -> tuple[ComponentConfig | None, ...]:
+    def _components(
+        self, kind: str, node: Node, path: tuple[str | int, ...]
+    ) -> tuple[ComponentConfig | None, ...] | None:
         if not isinstance(node.value, list):
             self._fault(node.place, path, f"is a list of {kind}s, not {_shown(node.plain())}")
-            return ()
+            return None
         return tuple(self._component(kind, child, (*path, index)) for index, child in enumerate(node.value))
 
-    def _default(self, kind: str, name: str) -> Any:
-        component = self.catalog.find(kind, name).component
-        return component.config.model_validate({"use": name})
+    def _default(self, key: str, name: str) -> ComponentConfig | None:
+        """What is used where the recipe leaves `key` out."""
+        try:
+            return self.catalog.find(LISTS.get(key, key), name).component.config.model_validate({"use": name})
+        except UnknownComponentError as error:
+            reason = str(error)
+        except ValidationError as error:
+            reason = "; ".join(
+                f"{'.'.join(map(str, problem['loc']))}: {_worded(problem['msg'])}" for problem in error.errors()
+            )
+        self._fault(self.tree.place, (key,), f"is missing, and the default {name!r} cannot be used: {reason}")
+        return None
 
-    def _whole(self, blocks: dict[str, Any]) -> Recipe | None:
-        """The recipe from its components and its own settings; validates the latter even when a block failed."""
+    def _settings(self) -> dict[str, Any]:
+        """What the recipe says beside its components, by key; None for what is faulty."""
         given: dict[str, Any] = {}
-        sound = all(
-            block is not None and None not in (block if isinstance(block, tuple) else ()) for block in blocks.values()
-        )
         for key, node in self.tree.value.items():
             if key in BLOCKS or key in LISTS:
                 continue
@@ -164,15 +175,17 @@ class _RecipeReader:
                 continue
             value = node.plain()
             given[key] = self._validated(field.annotation, value, node, (key,), "the core", field.metadata)
-            sound = sound and given[key] is not None
+        return given
+
+    def _whole(self, blocks: dict[str, Any], settings: dict[str, Any]) -> Recipe | None:
+        """The recipe, where nothing is faulty or missing."""
         for key, field in Recipe.model_fields.items():
-            if field.is_required() and key not in given and key not in blocks and key != "metrics":
+            if field.is_required() and key not in settings and key not in blocks and key != "metrics":
                 self._fault(self.tree.place, (key,), "is missing")
-                sound = False
-        if not sound or self.faults:
+        if self.faults:
             return None
         try:
-            return Recipe.model_validate(given | blocks)
+            return Recipe.model_validate(settings | blocks)
         except ValidationError as error:
             self._gather(error, self.tree, (), "the core", Recipe)
             return None
@@ -212,38 +225,38 @@ class _RecipeReader:
             elif kind == "value_error":
                 message = str(problem["ctx"]["error"])
             else:
-                message = f"{_lower(problem['msg'])}, not {_shown(problem['input'])} ({owner})"
+                message = f"{_worded(problem['msg'])}, not {_shown(problem['input'])} ({owner})"
             self._fault(place, (*path, *location), message)
 
-    def _contradictions(self, recipe: Recipe) -> None:
-        """What is wrong between blocks that are right in themselves."""
-        if recipe.train.monitor is not None and recipe.train.monitor not in recipe.measures:
-            near = _near(recipe.train.monitor, recipe.measures)
-            known = ", ".join(recipe.measures)
-            node = self.tree.find(("train", "monitor"))
-            self._fault(
-                node.place,
-                ("train", "monitor"),
-                f"no metric measures {recipe.train.monitor!r}{near}; there are {known}",
-            )
-        known_columns = [column.name for column in recipe.task.columns]
-        for name in recipe.data.columns:
-            if name not in known_columns:
-                place = self.tree.find(("data", "columns")).key_place(name)
-                near = _near(name, known_columns)
-                message = f"task {recipe.task.use!r} has no such column{near}; it has {', '.join(known_columns)}"
-                self._fault(place, ("data", "columns", name), message)
-        doubled = {
-            m
-            for i, metric in enumerate(recipe.metrics)
-            for m in metric.measures
-            for o in recipe.metrics[:i]
-            if m in o.measures
-        }
-        for measure in sorted(doubled):
+    def _contradictions(self, blocks: dict[str, Any], settings: dict[str, Any]) -> None:
+        """What is wrong between blocks that are right in themselves; those that are not are left out."""
+        task, data, metrics = (blocks.get(key) for key in ("task", "data", "metrics"))
+        if metrics is not None and None not in metrics:
+            self._check_measures(metrics, settings.get("train"))
+        if task is not None and data is not None:
+            self._check_columns(data, task)
+        stages = settings.get("stages")
+        if stages is not None and (not stages or stages != tuple(stage for stage in STAGES if stage in stages)):
+            message = f"names at least one of {', '.join(STAGES)}, each once and in this order"
+            self._fault(self.tree.find(("stages",)).place, ("stages",), message)
+
+    def _check_measures(self, metrics: Sequence[MetricConfig], train: TrainConfig | None) -> None:
+        counts = Counter(measure for metric in metrics for measure in metric.measures)
+        for measure in sorted(measure for measure, count in counts.items() if count > 1):
             self._fault(self.tree.find(("metrics",)).place, ("metrics",), f"two metrics measure {measure!r}")
-        if "train" in recipe.stages and recipe.stages[0] != "train":
-            self._fault(self.tree.find(("stages",)).place, ("stages",), "training comes first")
+        measures = measures_of(metrics)
+        if train is not None and train.monitor is not None and train.monitor not in measures:
+            hint = _near(train.monitor, measures) or f"; there are {', '.join(measures)}"
+            place = self.tree.find(("train", "monitor")).place
+            self._fault(place, ("train", "monitor"), f"no metric measures {train.monitor!r}{hint}")
+
+    def _check_columns(self, data: DataConfig, task: TaskConfig) -> None:
+        known = [column.name for column in task.columns]
+        for name in data.columns:
+            if name not in known:
+                hint = _near(name, known) or f"; it has {', '.join(known)}"
+                place = self.tree.find(("data", "columns")).key_place(name)
+                self._fault(place, ("data", "columns", name), f"task {task.use!r} has no such column{hint}")
 
     def _fault(self, place: Place, path: Iterable[str | int], message: str) -> None:
         self.faults.append(Fault(str(place), ".".join(map(str, path)), message))
@@ -302,15 +315,19 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _lower(message: str) -> str:
+def _worded(message: str) -> str:
+    """pydantic's message in the words of YAML."""
+    message = message.replace("a valid array", "a list").replace("an object", "a mapping")
     return message[:1].lower() + message[1:]
 
 
 def _ordered(faults: list[Fault]) -> list[Fault]:
-    def position(fault: Fault) -> tuple[str, int, int]:
-        source, _, rest = fault.place.partition(":")
-        line, _, column = rest.partition(":")
-        return (source, int(line), int(column)) if line.isdigit() and column.isdigit() else (fault.place, 0, 0)
+    """By line and column; those of the command line, which have none, last."""
+
+    def position(fault: Fault) -> tuple[bool, str, int, int]:
+        source, line, column = [*fault.place.rsplit(":", 2), "", ""][:3]
+        known = line.isdigit() and column.isdigit()
+        return (False, source, int(line), int(column)) if known else (True, fault.place, 0, 0)
 
     return sorted(dict.fromkeys(faults), key=position)
 

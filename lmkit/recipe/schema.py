@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import Field, SerializeAsAny, field_validator, model_validator
+from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
 from lmkit.component import Settings
 from lmkit.kinds.data import DataConfig, Split
-from lmkit.kinds.metric import MetricConfig
+from lmkit.kinds.metric import Direction, MetricConfig
 from lmkit.kinds.model import ModelConfig
 from lmkit.kinds.optimizer import OptimizerConfig
 from lmkit.kinds.scheduler import SchedulerConfig
@@ -18,11 +19,20 @@ from lmkit.kinds.tokenizer import TokenizerConfig
 from lmkit.kinds.tracker import TrackerConfig
 
 Stage = Literal["train", "evaluate"]
+STAGES: tuple[Stage, ...] = ("train", "evaluate")
 Precision = Literal["auto", "bf16", 16, 32]
 Count = Annotated[int, Field(gt=0)]
 PositiveNumber = Annotated[float, Field(gt=0)]
-
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def _check_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError("a name has at most 64 letters, digits, '.', '_' and '-', and begins with a letter or digit")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
 
 
 class EarlyStoppingConfig(Settings):
@@ -127,7 +137,7 @@ class EvaluateConfig(Settings):
 class Recipe(Settings):
     """One experiment, complete and frozen."""
 
-    name: str
+    name: Name
     """Names the recipe and its runs: letters, digits, `.`, `_` and `-`, at most 64."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -169,24 +179,20 @@ class Recipe(Settings):
     trackers: tuple[SerializeAsAny[TrackerConfig], ...] = ()
     """Where the run is mirrored to."""
 
-    @field_validator("name")
-    @classmethod
-    def _name_fits_a_folder(cls, name: str) -> str:
-        if not NAME.fullmatch(name):
-            raise ValueError(
-                "a name has at most 64 letters, digits, '.', '_' and '-', and begins with a letter or digit"
-            )
-        return name
-
     @property
-    def measures(self) -> dict[str, Literal["max", "min"]]:
+    def measures(self) -> dict[str, Direction]:
         """Every measure of a split that can be monitored, and which way is better."""
-        found: dict[str, Literal["max", "min"]] = {}
-        for metric in self.metrics:
-            found |= dict.fromkeys(metric.measures, metric.direction)
-        return found | {"loss": "min"}
+        return measures_of(self.metrics)
 
     @property
     def monitor(self) -> str:
         """The measure that chooses the best checkpoint."""
         return self.train.monitor or next(iter(self.measures))
+
+
+def measures_of(metrics: Iterable[MetricConfig]) -> dict[str, Direction]:
+    """What these metrics measure, and the loss: each measure and which way is better."""
+    found: dict[str, Direction] = {}
+    for metric in metrics:
+        found |= dict.fromkeys(metric.measures, metric.direction)
+    return found | {"loss": "min"}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
 
     Raises ResourceError when the disk refuses; then `path` is as it was before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(temporary)
             _flush(temporary)
@@ -35,7 +36,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    """Write `value` as JSON. A number that is not finite becomes null, since JSON has no word for it."""
+    write_text(path, json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str) + "\n")
 
 
 @contextmanager
@@ -53,6 +55,14 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"{path} may not be written ({cause.strerror}); choose another folder with --runs"
             ) from cause
         raise
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _put(path: Path, text: str) -> None:

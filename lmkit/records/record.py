@@ -18,7 +18,8 @@ class Interval(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    value: float
+    value: float | None
+    """None where the measure is undefined."""
     low: float | None = None
     high: float | None = None
 
@@ -30,7 +31,7 @@ class SplitResult(BaseModel):
 
     rows: int
     measures: dict[str, Interval]
-    baselines: dict[str, dict[str, float]]
+    baselines: dict[str, dict[str, float | None]]
     """By the baseline's name, its value of each measure."""
     tables: dict[str, Any] = {}
     rate: float

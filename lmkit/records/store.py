@@ -36,7 +36,10 @@ def runs_folder(chosen: Path | None = None) -> Path:
 def create_run(runs: Path, name: str) -> Path:
     """A new, empty run folder `<utc>-<name>-<4 hex>`; its name is the run's id."""
     with disk_errors(runs):
-        runs.mkdir(parents=True, exist_ok=True)
+        try:
+            runs.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as cause:
+            raise UsageError(f"{runs} cannot be a folder of runs, a file is in its place; choose another") from cause
         while True:
             folder = runs / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(2)}"
             try:
@@ -60,9 +63,16 @@ def read_record(folder: Path) -> RunRecord:
 
     try:
         return RunRecord.model_validate_json((folder / RECORD).read_bytes())
-    except (OSError, ValidationError) as cause:
-        reason = str(cause).splitlines()[0]
-        raise UsageError(f"this run's record is damaged: {folder / RECORD}: {reason}") from cause
+    except ValidationError as cause:
+        fault = cause.errors(include_url=False)[0]
+        if fault["loc"] == ("format",):
+            message = f"{folder / RECORD} is of format {fault['input']}, which this lmkit cannot read"
+        else:
+            path = ".".join(map(str, fault["loc"]))
+            message = f"this run's record is damaged: {folder / RECORD}: {path + ': ' if path else ''}{fault['msg']}"
+        raise UsageError(message) from cause
+    except OSError as cause:
+        raise UsageError(f"this run's record cannot be read: {folder / RECORD}: {cause.strerror}") from cause
 
 
 def list_runs(runs: Path) -> list[dict[str, Any]]:
@@ -71,7 +81,7 @@ def list_runs(runs: Path) -> list[dict[str, Any]]:
     for folder in sorted(path for path in _entries(runs) if path.is_dir()):
         try:
             summary = json.loads((folder / SUMMARY).read_bytes())
-            summaries.append(summary if isinstance(summary, dict) else _damaged(folder))
+            summaries.append(summary if _is_summary(summary) else _damaged(folder))
         except (OSError, ValueError):
             if (folder / RECORD).exists() or (folder / RECIPE).exists():
                 summaries.append(_damaged(folder))
@@ -101,6 +111,15 @@ def find_run(runs: Path, wanted: str) -> Path:
 
 def _entries(runs: Path) -> list[Path]:
     return list(runs.iterdir()) if runs.is_dir() else []
+
+
+def _is_summary(value: Any) -> bool:
+    """Whether a listing can show it."""
+    if not (isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("id", "state"))):
+        return False
+    values, seconds, failure = value.get("values") or {}, value.get("seconds"), value.get("failure")
+    numbers = [*values.values(), seconds] if isinstance(values, dict) else [values]
+    return isinstance(failure, str | None) and all(isinstance(number, int | float | None) for number in numbers)
 
 
 def _damaged(folder: Path) -> dict[str, Any]:

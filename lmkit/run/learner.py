@@ -62,6 +62,9 @@ class Learner(pl.LightningModule):
         self.log_every = log_every
         self.configure = configure
         self.split = "validation"
+        """The split that the references and weights of a measurement are taken from."""
+        self.watches = configure is not None
+        """Whether measurements are validations of a training, which are told and kept, or stand alone."""
         self.measured: Measured | None = None
         self.loss: float | None = None
         self.rate: float | None = None
@@ -69,7 +72,7 @@ class Learner(pl.LightningModule):
         """(step, measures) of each validation."""
         self.examples = 0
         self.stepped: list[float] = []
-        """When (time.perf_counter) the first and the latest optimizer step ended, pauses for validation left out."""
+        """When the first and the latest optimizer step ended: time.perf_counter less the pauses for validation."""
         self.first_step_at: float | None = None
         self._shape = (0, 0)
         self._pause = 0.0
@@ -125,9 +128,9 @@ class Learner(pl.LightningModule):
             return
         if self.first_step_at is None:
             self.first_step_at = time.time()
-            self.stepped = [now, now]
+            self.stepped = [now - self._pause] * 2
             self._after_first = self.examples
-        self.stepped[1] = now
+        self.stepped[1] = now - self._pause
         if step != self._row_step and (step % self.log_every == 0 or step == self.trainer.max_steps):
             self._write_training_row(step, now)
 
@@ -140,7 +143,7 @@ class Learner(pl.LightningModule):
         """Examples a second from the end of the first step to the end of the latest, validation left out."""
         if not self.stepped or self.stepped[1] <= self.stepped[0]:
             return None
-        return (self.examples - self._after_first) / (self.stepped[1] - self.stepped[0] - self._pause)
+        return (self.examples - self._after_first) / (self.stepped[1] - self.stepped[0])
 
     def _write_training_row(self, step: int, now: float) -> None:
         if self._sum is None or self._items == 0:
@@ -183,7 +186,7 @@ class Learner(pl.LightningModule):
         now = time.perf_counter()
         self._pause += now - self._began
         self._row_time += now - self._began
-        if self.split != "validation":
+        if not self.watches:
             return
         step = self.trainer.global_step
         self.history.append((step, self.measured.measures))

@@ -15,7 +15,7 @@ from lmkit.data.features import Prepared, prepare_features, training_texts
 from lmkit.data.prepare import Rows
 from lmkit.errors import PluginError
 from lmkit.kinds.metric import Metric
-from lmkit.kinds.task import Task
+from lmkit.kinds.task import Features, Task
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.recipe.schema import Recipe
 
@@ -94,11 +94,22 @@ def build_data(
 
 
 def build_model(
-    recipe: Recipe, task: Task, tokenizers: tuple[Tokenizer, Tokenizer], folder: Path, catalog: Catalog
+    recipe: Recipe,
+    task: Task,
+    tokenizers: tuple[Tokenizer, Tokenizer],
+    features: Features,
+    folder: Path,
+    catalog: Catalog,
 ) -> nn.Module:
-    """The model with its first weights; the caller has seeded torch."""
+    """The model with its first weights; `features` are the training rows', and the caller has seeded torch."""
     model = catalog.build(
-        "model", recipe.model, tokenizer=tokenizers[0], target_tokenizer=tokenizers[1], head=task.head, folder=folder
+        "model",
+        recipe.model,
+        tokenizer=tokenizers[0],
+        target_tokenizer=tokenizers[1],
+        head=task.head,
+        features=features,
+        folder=folder,
     )
     if not isinstance(model, nn.Module):
         raise PluginError(f"model {recipe.model.use!r} was built as a {type(model).__name__}, not a torch.nn.Module")

@@ -24,8 +24,9 @@ class Position:
     """Where a stage stands."""
 
     stage: str
-    step: int
-    steps: int
+    step: int = 0
+    steps: int = 0
+    """How many there are; 0 where the stage has no steps to count."""
     epoch: int | None = None
     epochs: int | None = None
     loss: float | None = None
@@ -41,7 +42,8 @@ class Position:
         parts = [self.stage]
         if self.epoch is not None:
             parts.append(f"epoch {self.epoch}" + (f"/{self.epochs}" if self.epochs else ""))
-        parts.append(f"{'step' if self.stage == 'train' else 'batch'} {self.step:,}/{self.steps:,}")
+        if self.steps:
+            parts.append(f"{'step' if self.stage == 'train' else 'batch'} {self.step:,}/{self.steps:,}")
         if self.loss is not None:
             parts.append(f"loss {self.loss:.3f}")
         if self.measure is not None:
@@ -92,7 +94,7 @@ class LiveProgress:
         self._live.update(_drawn(position))
 
     def say(self, line: str) -> None:
-        self._console.print(Text(line))
+        self._console.print(Text(line), soft_wrap=True)
 
     def close(self) -> None:
         if self._started:
@@ -109,7 +111,7 @@ class PlainProgress:
         self._told = time.monotonic()
 
     def show(self, position: Position) -> None:
-        if time.monotonic() - self._told >= self._silence or position.step == position.steps:
+        if time.monotonic() - self._told >= self._silence or 0 < position.step == position.steps:
             self._told = time.monotonic()
             self.say(position.words())
 
@@ -121,7 +123,8 @@ class PlainProgress:
 
 def _drawn(position: Position) -> Table:
     row = Table.grid(padding=(0, 1))
-    row.add_row(ProgressBar(total=max(1, position.steps), completed=position.step, width=24), Text(position.words()))
+    bar = ProgressBar(total=position.steps or None, completed=position.step, width=20, pulse=not position.steps)
+    row.add_row(bar, Text(position.words(), no_wrap=True, overflow="ellipsis"))
     return row
 
 

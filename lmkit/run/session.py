@@ -24,7 +24,7 @@ from lmkit.records.store import CHECKPOINTS, LEDGER, METRICS, MODEL
 from lmkit.run.evaluate import evaluate
 from lmkit.run.learner import WriteRow
 from lmkit.run.parts import Parts, build_data, build_metrics, build_model, build_task, build_tokenizers
-from lmkit.run.progress import Progress
+from lmkit.run.progress import Position, Progress
 from lmkit.run.save import save_model
 from lmkit.run.speed import choose_device, choose_precision, choose_threads, keep_memory, quicken_dropout
 from lmkit.run.train import Hardware, train
@@ -53,10 +53,12 @@ def run_stages(
     hardware = decide_hardware(recipe, rank)
     facts.decisions |= {"device": hardware.device, "precision": hardware.precision, "threads": hardware.threads}
     with _timed(facts, "prepare"):
+        progress.show(Position("read the rows"))
         rows = prepare_rows(recipe, base, plugins.catalog)
         _check_splits(recipe, rows)
         for line in rows.ledger.lines():
             progress.say(line)
+        progress.show(Position("tokenise, build the model"))
         parts = _build(recipe, rows, base, plugins, hardware)
         write_json(folder / LEDGER, parts.data.ledger.as_json()) if rank == 0 else None
         facts.data = _data_facts(parts)
@@ -114,7 +116,7 @@ def _build(recipe: Recipe, rows: Rows, base: Path, plugins: Plugins, hardware: H
     task = build_task(recipe, rows, tokenizers, catalog)
     data = build_data(recipe, rows, task, tokenizers, plugins)
     torch.manual_seed(recipe.seed)  # so that the weights' start does not depend on what was drawn before
-    model = build_model(recipe, task, tokenizers, base, catalog)
+    model = build_model(recipe, task, tokenizers, data.features["train"], base, catalog)
     if hardware.device == "cpu":
         quicken_dropout(model)
     return Parts(task, *tokenizers, data, model, build_metrics(recipe, rows.labels, catalog))

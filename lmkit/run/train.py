@@ -117,6 +117,7 @@ def train(
         **QUIET,
     )
     loaders = [measuring_loader(_measuring(parts, "validation", recipe, hardware))] if has_validation else None
+    learner.train()  # transformers hands out its models in eval mode, and Lightning leaves the mode as it is
     fit(trainer, learner, training_loader(batches, settings.workers), loaders)
     if has_validation and (not learner.history or learner.history[-1][0] != trainer.global_step):
         trainer.validate(learner, loaders, verbose=False)  # training ended between two validations

@@ -68,7 +68,9 @@ def feed_trackers(
         thread.join(ending.left())
     for thread in threads:
         if thread.is_alive():
-            write_account(run_folder, thread.name, error=f"gave no answer within {patience:g} s of the run's end")
+            known = read_object(run_folder / TRACKERS / f"{thread.name}.json").get("error")
+            silence = f"gave no answer within {patience:g} s of the run's end"
+            write_account(run_folder, thread.name, error=known or silence)
 
 
 def write_account(folder: Path, name: str, **facts: Any) -> None:
@@ -127,6 +129,7 @@ def _follow(folder: Path, name: str, tracker: Tracker, recipe: Mapping[str, Any]
                 error = _close(folder, tracker)
                 write_account(folder, name, rows=tracker.cursor(), complete=error is None, error=error)
                 return
+            write_account(folder, name, error=None)
             failures = 0
             pause = max(poll, _size(folder / METRICS) / READ_RATE)
         except (Exception, SystemExit) as cause:
@@ -144,7 +147,7 @@ def _follow(folder: Path, name: str, tracker: Tracker, recipe: Mapping[str, Any]
 
 def _send_rows(folder: Path, name: str, tracker: Tracker) -> None:
     held = tracker.cursor()
-    write_account(folder, name, rows=held, error=None)
+    write_account(folder, name, rows=held)
     rows = read_metrics(folder / METRICS, held)
     while batch := list(islice(rows, BATCH)):
         tracker.log(batch)

@@ -19,6 +19,7 @@ from lmkit.plugins import installed_plugins
 from lmkit.recipe.document import read_document
 from lmkit.recipe.load import typed_recipe
 from lmkit.records.store import METRICS, RECIPE, TRACKERS
+from lmkit.workers.feeding import PATIENCE, POLL, cause_of, feed_trackers, read_object, write_account
 
 LOG = "mirror.log"
 LOCK = "mirror.lock"

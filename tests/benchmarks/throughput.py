@@ -29,6 +29,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -189,7 +190,7 @@ def run_lmkit(seed: int, data: Path, given: argparse.Namespace) -> Result:
     if data_facts["cached"] or data_facts["rows"]["train"] != given.rows:
         raise ProgramError(f"lmkit did not learn from {given.rows} newly tokenised rows: {data_facts}")
     told = {
-        "training_rate": training["examples_per_second"],
+        "training_rate": _confirmed(training["examples_per_second"], rows),
         "evaluation_rate": validation["system/validation_rate"],
         "evaluate_stage_rate": record["results"]["validation"]["rate"],
         "accuracy": validation["validation/accuracy"],
@@ -215,6 +216,17 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[float, str]:
     if done.returncode != 0:
         raise ProgramError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
     return began, done.stdout
+
+
+def _confirmed(rate: float, rows: list[dict[str, Any]]) -> float:
+    """The record's training rate. Raises ProgramError where the rows of metrics.jsonl, but for the first, deny it."""
+    training = [row for row in rows if row["stage"] == "train"]
+    steps = [row["step"] - before["step"] for before, row in pairwise(training)]
+    seconds = sum(count / row["system/rate"] for count, row in zip(steps, training[1:], strict=True))
+    if rate <= 0 or (steps and abs(rate * seconds / sum(steps) - 1) > 0.15):
+        told = [row["system/rate"] for row in training]
+        raise ProgramError(f"lmkit's record says {rate} examples a second, its metrics.jsonl {told}")
+    return rate
 
 
 def _result(name: str, examples: int, wanted: int, began: float, told: Result) -> Result:

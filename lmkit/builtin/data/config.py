@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lmkit.component import Settings
 from lmkit.kinds.data import DataConfig
@@ -35,6 +35,17 @@ class FileDataConfig(DataConfig):
     encoding: str = "utf-8"
     """The files' text encoding, by Python's names."""
 
+    @field_validator("encoding")
+    @classmethod
+    def _python_knows_the_encoding(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)
+        except LookupError as cause:
+            raise ValueError(
+                f"no encoding is called {encoding!r}; common ones are utf-8, latin-1 and cp1252"
+            ) from cause
+        return encoding
+
     @model_validator(mode="after")
     def _one_of_path_and_files(self) -> FileDataConfig:
         if (self.path is None) == (self.files is None):
@@ -47,8 +58,8 @@ class CsvConfig(FileDataConfig):
 
     use: Literal["csv"]
 
-    delimiter: str = ","
-    """What separates the fields: one character."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    """What separates the fields: one character, such as ";" or a tab."""
 
 
 class JsonlConfig(FileDataConfig):

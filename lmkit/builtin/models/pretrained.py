@@ -8,9 +8,13 @@ from torch import nn
 
 from lmkit.builtin.models.pretrained_config import PretrainedModelConfig
 from lmkit.kinds.model import Head
-from lmkit.pretrained import located, pretrained_model
+from lmkit.kinds.task import Features
+from lmkit.kinds.tokenizer import Tokenizer
+from lmkit.pretrained import ids_read, located, pretrained_model
 
 
-def build_pretrained(config: PretrainedModelConfig, *, folder: Path, head: Head) -> nn.Module:
+def build_pretrained(
+    config: PretrainedModelConfig, *, folder: Path, tokenizer: Tokenizer, head: Head, features: Features
+) -> nn.Module:
     place = located(config.source, folder, config.revision, ("config.json", "*.safetensors"))
-    return pretrained_model(place, head, dropout=config.dropout)
+    return pretrained_model(place, head, dropout=config.dropout, read=ids_read(features, tokenizer))

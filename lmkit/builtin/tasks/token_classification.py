@@ -22,7 +22,8 @@ from lmkit.kinds.tokenizer import Tokenizer
 class TokenClassification:
     """Rows with `tokens` and as many `tags`; a word's label is predicted at its first piece.
 
-    A word that the length limit cut off, or of which the tokenizer left nothing, is predicted as the commonest label.
+    A word that the length limit cut off, or of which the tokenizer left nothing, is predicted as `O`, or as the first
+    label where there is no `O`.
     """
 
     padding: Mapping[str, int | None] = {"input_ids": None, "labels": IGNORED, "word": -1}

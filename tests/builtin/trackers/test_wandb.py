@@ -310,11 +310,11 @@ def test_online_without_a_key_is_mirrored_offline_and_nobody_is_asked(run_folder
     assert "No API key" in account(run_folder)["note"]
 
 
-def test_a_server_that_falls_silent_blocks_finish_no_longer_than_its_limit(
+def test_a_server_that_falls_silent_blocks_nothing_and_a_new_start_keeps_all_rows_offline(
     run_folder: Path, server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lmkit.builtin.trackers.wandb.FINISH_TIMEOUT", 1.0)
-    it = started(run_folder)
+    it = started(run_folder, timeout=2.0)
     server.behaviour = "silence"
     began = time.monotonic()
     it.log([row(step) for step in range(200)])
@@ -323,7 +323,13 @@ def test_a_server_that_falls_silent_blocks_finish_no_longer_than_its_limit(
     with pytest.raises(ResourceError, match="wandb sync"):
         it.finish({}, failed=False)
     assert time.monotonic() - began < 4.0
-    assert account(run_folder)["held"] == 0  # nothing is confirmed
+    it.start(RECIPE)
+    assert it.cursor() == 0  # nothing was confirmed
+    it.log([row(step) for step in range(200)])
+    it.finish({}, failed=False)
+
+    [segment] = files.offline_segments(run_folder)
+    assert [r["step"] for r in files.history(segment)] == list(range(200))
 
 
 def test_settings_are_checked() -> None:

@@ -1,0 +1,480 @@
+"""Tests that any plugin can inherit: one class for the plugin itself, and one for each of several kinds.
+
+    class TestLion(OptimizerContract):
+        component = Component(LionConfig, build="lmkit_lion.build:lion")
+
+Each class says what its kind promises to the rest of lmkit; a test that is one's own is added beside.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lmkit.component import Component, build
+from lmkit.kinds import KINDS
+from lmkit.kinds.metric import Metric, MetricConfig
+from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.task import Features, Ragged
+from lmkit.kinds.tokenizer import Tokenizer
+from lmkit.plugins import load_plugins
+from lmkit.pretrained import pretrained_tokenizer
+from lmkit.testing.docstrings import setting_docstrings
+
+HEAVY = ("lightning", "pytorch_lightning", "torch", "transformers", "wandb")
+"""What a plugin module may not import: every command would pay for it."""
+
+OFFERS: dict[str, tuple[str, ...]] = {
+    "data": ("seed", "folder"),
+    "task": ("labels", "tokenizer", "target_tokenizer"),
+    "tokenizer": ("texts", "folder"),
+    "model": ("tokenizer", "target_tokenizer", "head", "features", "folder"),
+    "optimizer": ("model", "parameters"),
+    "scheduler": ("optimizer", "total_steps"),
+    "metric": ("labels",),
+    "tracker": ("run_folder", "run_name"),
+}
+"""What the builders of each kind may ask for."""
+
+
+class PluginContract:
+    """Inherit, and name the plugin's module, as its entry point does."""
+
+    module: ClassVar[str]
+
+    def test_it_provides_components(self) -> None:
+        assert self._components(), f"{self.module} provides nothing; its hooks bear the mark @hookimpl"
+
+    def test_importing_it_imports_nothing_heavy(self) -> None:
+        program = (
+            f"import sys, {self.module}; "
+            f"print(*sorted({set(HEAVY)!r} & {{name.partition('.')[0] for name in sys.modules}}))"
+        )
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+        run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+
+        assert run.returncode == 0, run.stderr
+        assert not run.stdout.split(), "move what needs these to the builders' module"
+
+    def test_names_are_kebab_case(self) -> None:
+        names = [component.name for _, component in self._components()]
+
+        assert [name for name in names if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)] == []
+
+    def test_every_component_and_every_setting_is_explained(self) -> None:
+        bare = [component.name for _, component in self._components() if not component.config.__doc__]
+        bare += [
+            f"{component.name}.{field}"
+            for _, component in self._components()
+            for field in component.config.model_fields
+            if field not in setting_docstrings(component.config)
+        ]
+
+        assert bare == [], "a docstring under each field says its unit, its meaning and when to change it"
+
+    def test_use_has_no_default(self) -> None:
+        lax = [c.name for _, c in self._components() if not c.config.model_fields["use"].is_required()]
+
+        assert lax == []
+
+    def test_every_builder_asks_for_what_its_kind_offers(self) -> None:
+        for kind, component in self._components():
+            _, *asked = inspect.signature(component.load()).parameters.values()
+            named = {p.name for p in asked if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+
+            assert named <= set(OFFERS[kind]), f"{component.build}: a {kind} is offered {', '.join(OFFERS[kind])}"
+
+    def _components(self) -> list[tuple[str, Component]]:
+        loaded = load_plugins([("plugin", None, self.module)])
+        assert [plugin.cause for plugin in loaded.found] == [None]
+        catalog = loaded.catalog
+        return [(kind, catalog.find(kind, name).component) for kind in KINDS for name in catalog.names(kind)]
+
+
+class TokenizerContract:
+    """Inherit, and give a `tokenizer` fixture: one that knows the pieces of `texts`."""
+
+    texts: ClassVar[Sequence[str]] = ("a good film", "not a good film", "good")
+    """Texts that it can spell without its unknown token."""
+
+    lossless: ClassVar[bool] = False
+    """Whether decoding gives back each of the texts, character by character."""
+
+    def test_a_text_is_encoded_the_same_alone_and_among_others(self, tokenizer: Tokenizer) -> None:
+        together = tokenizer.encode(self.texts)
+
+        assert together == [tokenizer.encode([text])[0] for text in self.texts]
+
+    def test_ids_are_pieces_of_the_vocabulary(self, tokenizer: Tokenizer) -> None:
+        ids = {number for row in tokenizer.encode(self.texts) for number in row}
+
+        assert ids and ids <= set(range(tokenizer.vocab_size))
+
+    def test_encoding_adds_no_special_tokens(self, tokenizer: Tokenizer) -> None:
+        special = {tokenizer.pad, tokenizer.unknown, tokenizer.begin, tokenizer.end, tokenizer.mask}
+
+        assert not special & {number for row in tokenizer.encode(self.texts) for number in row}
+        assert tokenizer.encode([""]) == [[]]
+
+    def test_encoding_cuts_nothing_off(self, tokenizer: Tokenizer) -> None:
+        short, long = tokenizer.encode([" ".join([self.texts[0]] * times) for times in (100, 2000)])
+
+        assert len(long) >= 19 * len(short) > 0
+
+    def test_decoding_undoes_encoding(self, tokenizer: Tokenizer) -> None:
+        ids = tokenizer.encode(self.texts)
+        decoded = tokenizer.decode(ids)
+
+        assert tokenizer.encode(decoded) == ids
+        if self.lossless:
+            assert decoded == list(self.texts)
+
+    def test_decoding_leaves_special_tokens_out(self, tokenizer: Tokenizer) -> None:
+        (ids,) = tokenizer.encode(self.texts[:1])
+
+        framed = [tokenizer.begin, *ids, tokenizer.end, tokenizer.pad, tokenizer.pad]
+
+        assert tokenizer.decode([framed]) == tokenizer.decode([ids])
+
+    def test_each_piece_of_a_sentence_knows_its_word(self, tokenizer: Tokenizer) -> None:
+        sentences = [text.split() for text in self.texts]
+
+        encoded = tokenizer.encode_words(sentences)
+
+        for sentence, ids, words in zip(sentences, encoded.ids, encoded.words, strict=True):
+            assert len(ids) == len(words)
+            assert words == sorted(words)
+            assert set(words) == set(range(len(sentence)))
+
+    def test_special_tokens_have_ids_of_their_own(self, tokenizer: Tokenizer) -> None:
+        special = [tokenizer.pad, tokenizer.unknown, tokenizer.begin, tokenizer.end]
+
+        assert all(0 <= number < tokenizer.vocab_size for number in special)
+        assert tokenizer.begin != tokenizer.unknown and tokenizer.end != tokenizer.unknown
+
+    def test_what_is_saved_is_the_tokenizer(self, tokenizer: Tokenizer, tmp_path: Path) -> None:
+        tokenizer.save(tmp_path)
+
+        loaded = pretrained_tokenizer(tmp_path)
+
+        assert loaded.encode(self.texts) == tokenizer.encode(self.texts)
+        assert (loaded.pad, loaded.begin, loaded.end) == (tokenizer.pad, tokenizer.begin, tokenizer.end)
+
+
+class MetricContract:
+    """Inherit, and give the component and a few predictions beside their references, some right, some wrong."""
+
+    component: ClassVar[Component]
+    settings: ClassVar[Mapping[str, Any]] = {}
+    labels: ClassVar[tuple[str, ...]] = ()
+    predictions: ClassVar[Sequence[Any]]
+    references: ClassVar[Sequence[Any]]
+
+    best: ClassVar[Sequence[Any] | None] = None
+    """Predictions that none can beat; the references themselves where they can be predicted as they are."""
+
+    def test_statistics_are_a_row_of_numbers_for_each_example(self) -> None:
+        statistics = self._statistics()
+
+        assert statistics.dtype == np.float64
+        assert statistics.ndim == 2 and len(statistics) == len(self.references)
+        assert np.isfinite(statistics).all()
+
+    def test_an_examples_statistics_depend_on_it_alone(self) -> None:
+        together = self._statistics()
+
+        for row, pair in enumerate(zip(self.predictions, self.references, strict=True)):
+            alone = self._metric().statistics([pair[0]], [pair[1]])
+            np.testing.assert_allclose(alone[0], together[row])
+
+    def test_it_computes_the_measures_that_its_settings_name(self) -> None:
+        assert set(self._computed(self.predictions)) == set(self._config().measures)
+
+    def test_each_measure_is_a_number(self) -> None:
+        for total in (self._statistics().sum(0), np.zeros(self._statistics().shape[1])):
+            values = self._metric().compute(total)
+
+            assert all(isinstance(value, float) and not math.isinf(value) for value in values.values()), values
+
+    def test_computing_leaves_the_statistics_alone(self) -> None:
+        total = self._statistics().sum(0)
+        before = total.copy()
+
+        self._metric().compute(total)
+
+        np.testing.assert_array_equal(total, before)
+
+    def test_what_cannot_be_beaten_is_not_beaten(self) -> None:
+        ours, best = self._computed(self.predictions), self._computed(self.best or self.references)
+        sign = 1 if self._config().direction == "max" else -1
+
+        assert [name for name in ours if sign * ours[name] > sign * best[name] + 1e-9] == []
+
+    def test_without_a_measure_there_is_a_table(self) -> None:
+        metric = self._metric()
+        if not self._config().measures:
+            assert json.loads(json.dumps(metric.table(self._statistics().sum(0))))  # type: ignore[attr-defined]
+
+    def _config(self) -> MetricConfig:
+        config = self.component.config.model_validate({"use": self.component.name, **self.settings})
+        assert isinstance(config, MetricConfig)
+        return config
+
+    def _metric(self) -> Metric:
+        metric: Metric = build(self.component, self._config(), labels=self.labels)
+        return metric
+
+    def _statistics(self) -> NDArray[np.float64]:
+        return self._metric().statistics(self.predictions, self.references)
+
+    def _computed(self, predictions: Sequence[Any]) -> Mapping[str, float]:
+        metric = self._metric()
+        return metric.compute(metric.statistics(predictions, self.references).sum(0))
+
+
+class ModelContract:
+    """Inherit, and give the component, its settings for a small model, and the kinds of heads it can have.
+
+    A model whose weights belong to one tokenizer overrides the `tokenizer` fixture.
+    """
+
+    component: ClassVar[Component]
+    settings: ClassVar[Mapping[str, Any]] = {}
+    heads: ClassVar[Sequence[Literal["sequence", "token", "generation"]]] = ("sequence", "token")
+
+    @pytest.fixture
+    def tokenizer(self) -> Tokenizer:
+        """Twenty words; 0 is padding, 1 unknown, 2 begins and 3 ends a text."""
+        from tokenizers import Tokenizer as Backend
+        from tokenizers.models import WordLevel
+
+        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{number}" for number in range(4, 20))]
+        backend = Backend(WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+        return Tokenizer(backend, pad=0, unknown=1, begin=2, end=3)
+
+    def test_logits_have_the_shape_of_the_head(self, tokenizer: Tokenizer, tmp_path: Path) -> None:
+        batch = _batch(tokenizer)
+        rows, length = batch["input_ids"].shape
+        written = batch["target_ids"].shape[1]
+        shapes = {
+            "sequence": (rows, len(_LABELS)),
+            "token": (rows, length, len(_LABELS)),
+            "generation": (rows, written - 1, tokenizer.vocab_size),
+        }
+
+        for kind in self.heads:
+            output = self._model(kind, tokenizer, tmp_path)(batch)
+
+            assert isinstance(output, Output)
+            assert output.logits.shape == shapes[kind]
+            assert output.logits.isfinite().all()
+
+    def test_a_row_has_the_same_logits_alone_and_padded_among_others(
+        self, tokenizer: Tokenizer, tmp_path: Path
+    ) -> None:
+        for kind in self.heads:
+            model = self._model(kind, tokenizer, tmp_path).eval()
+            together = model(_batch(tokenizer, padding=3)).logits
+
+            for row in range(len(_ROWS)):
+                alone = model(_batch(tokenizer, only=row)).logits[0]
+                mine = together[row] if kind == "sequence" else together[row, : len(alone)]
+                torch.testing.assert_close(alone, mine, atol=1e-4, rtol=1e-4)
+
+    def test_evaluation_is_repeatable(self, tokenizer: Tokenizer, tmp_path: Path) -> None:
+        for kind in self.heads:
+            model = self._model(kind, tokenizer, tmp_path).eval()
+
+            torch.testing.assert_close(model(_batch(tokenizer)).logits, model(_batch(tokenizer)).logits)
+
+    def test_every_weight_that_is_trained_has_a_gradient(self, tokenizer: Tokenizer, tmp_path: Path) -> None:
+        for kind in self.heads:
+            model = self._model(kind, tokenizer, tmp_path).train()
+
+            torch.autograd.backward(model(_batch(tokenizer)).logits.float().square().sum())
+
+            trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+            assert [name for name, parameter in trained.items() if parameter.grad is None] == []
+
+    def test_the_seed_alone_decides_the_first_weights(self, tokenizer: Tokenizer, tmp_path: Path) -> None:
+        for kind in self.heads:
+            one, other = (self._model(kind, tokenizer, tmp_path).state_dict() for _ in range(2))
+
+            assert one.keys() == other.keys()
+            assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+    def test_its_weights_are_written_as_safetensors_and_read_again(self, tokenizer: Tokenizer, tmp_path: Path) -> None:
+        from safetensors.torch import load_model, save_model
+
+        for kind in self.heads:
+            model, folder = self._model(kind, tokenizer, tmp_path).eval(), tmp_path / kind
+            folder.mkdir()
+            save = getattr(model, "save", None)
+            if save is not None:
+                save(folder)
+                assert list(folder.glob("*.safetensors"))
+                continue
+            save_model(model, str(folder / "model.safetensors"))
+
+            other = self._model(kind, tokenizer, tmp_path, seed=1).eval()
+            load_model(other, str(folder / "model.safetensors"))
+
+            torch.testing.assert_close(model(_batch(tokenizer)).logits, other(_batch(tokenizer)).logits)
+
+    def test_a_text_written_token_by_token_is_scored_as_the_whole(self, tokenizer: Tokenizer, tmp_path: Path) -> None:
+        if "generation" not in self.heads:
+            return
+        model: Any = self._model("generation", tokenizer, tmp_path).eval()
+        batch = _batch(tokenizer)
+        whole, targets = model(batch).logits, batch["target_ids"]
+
+        cache = model.encode(batch)
+        for position in range(targets.shape[1] - 1):
+            logits, cache = model.step(targets[:, position], cache)
+            counts = targets[:, position] != tokenizer.pad
+            torch.testing.assert_close(logits[counts], whole[counts, position], atol=1e-4, rtol=1e-4)
+
+    def _model(self, kind: Any, tokenizer: Tokenizer, folder: Path, seed: int = 0) -> nn.Module:
+        config = self.component.config.model_validate({"use": self.component.name, **self.settings})
+        head = Head(kind, () if kind == "generation" else _LABELS)
+        torch.manual_seed(seed)
+        model = build(
+            self.component,
+            config,
+            tokenizer=tokenizer,
+            target_tokenizer=tokenizer,
+            head=head,
+            features=_features(tokenizer),
+            folder=folder,
+        )
+        assert isinstance(model, nn.Module)
+        return model
+
+
+class OptimizerContract:
+    """Inherit, and give the component and settings with which it gets somewhere in thirty steps."""
+
+    component: ClassVar[Component]
+    settings: ClassVar[Mapping[str, Any]] = {}
+
+    def test_it_holds_every_parameter_once(self) -> None:
+        network, optimizer = self._trained(steps=0)
+
+        held = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
+
+        assert sorted(held) == sorted(map(id, network.parameters()))
+
+    def test_its_rate_is_the_settings_so_that_a_scheduler_can_scale_it(self) -> None:
+        _, optimizer = self._trained(steps=0)
+        rate = getattr(self._config(), "lr", None)
+
+        assert rate is None or {group["lr"] for group in optimizer.param_groups} == {rate}
+
+    def test_a_step_moves_every_parameter_that_has_a_gradient_and_no_other(self) -> None:
+        network, optimizer = self._trained(steps=0)
+        before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+        torch.autograd.backward(_loss(network))
+        network.get_parameter("0.bias").grad = None
+
+        optimizer.step()
+
+        moved = {name for name, parameter in network.named_parameters() if not torch.equal(parameter, before[name])}
+        assert moved == set(before) - {"0.bias"}
+
+    def test_the_loss_falls(self) -> None:
+        start, end = (_loss(self._trained(steps)[0]).item() for steps in (0, 30))
+
+        assert end < start
+
+    def test_it_goes_on_from_its_saved_state_as_if_it_had_never_stopped(self) -> None:
+        network, optimizer = self._trained(steps=3)
+        saved = io.BytesIO()
+        torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict()}, saved)
+        _step(network, optimizer)
+
+        other, resumed = self._trained(steps=0)
+        saved.seek(0)
+        state = torch.load(saved, weights_only=True)
+        other.load_state_dict(state["network"])
+        resumed.load_state_dict(state["optimizer"])
+        _step(other, resumed)
+
+        for mine, theirs in zip(network.parameters(), other.parameters(), strict=True):
+            assert torch.equal(mine, theirs)
+
+    def _config(self) -> Any:
+        return self.component.config.model_validate({"use": self.component.name, **self.settings})
+
+    def _trained(self, steps: int) -> tuple[nn.Sequential, torch.optim.Optimizer]:
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.Linear(8, 1))
+        optimizer = build(self.component, self._config(), model=network, parameters=list(network.named_parameters()))
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        for _ in range(steps):
+            _step(network, optimizer)
+        return network, optimizer
+
+
+_LABELS = ("no", "yes", "maybe")
+_ROWS = ((4, 5, 6, 7, 8), (9, 4), (10, 11, 5))
+_TARGETS = ((6, 5), (8, 9, 10, 4), (7,))
+
+
+def _features(tokenizer: Tokenizer) -> Features:
+    """The rows as a task would encode them."""
+    columns = {
+        name: Ragged.from_lists([[tokenizer.begin, *row, tokenizer.end] for row in rows])
+        for name, rows in (("input_ids", _ROWS), ("target_ids", _TARGETS))
+    }
+    return Features(columns, weight=np.ones(len(_ROWS), np.int64), cut=np.zeros(len(_ROWS), np.int64))
+
+
+def _batch(tokenizer: Tokenizer, only: int | None = None, padding: int = 0) -> Batch:
+    """The rows, or only one, framed by begin and end and padded at their end by so many ids more than needed."""
+    chosen = range(len(_ROWS)) if only is None else [only]
+    ids, targets = (
+        _padded([[tokenizer.begin, *rows[row], tokenizer.end] for row in chosen], tokenizer.pad, padding)
+        for rows in (_ROWS, _TARGETS)
+    )
+    lengths = torch.tensor([len(_ROWS[row]) + 2 for row in chosen])
+    return {
+        "input_ids": ids,
+        "attention_mask": torch.arange(ids.shape[1]) < lengths[:, None],
+        "target_ids": targets,
+    }
+
+
+def _padded(rows: Sequence[Sequence[int]], pad: int, padding: int) -> Tensor:
+    """(B, T)."""
+    length = max(map(len, rows)) + padding
+    return torch.tensor([[*row, *[pad] * (length - len(row))] for row in rows])
+
+
+def _loss(network: nn.Sequential) -> Tensor:
+    """The squared error of a linear function of fixed inputs."""
+    inputs = torch.linspace(-1, 1, 64).reshape(16, 4).sin()
+    wanted = inputs @ torch.tensor([[1.0], [-2.0], [0.5], [3.0]])
+    loss: Tensor = (network(inputs) - wanted).square().mean()
+    return loss
+
+
+def _step(network: nn.Sequential, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.zero_grad()
+    torch.autograd.backward(_loss(network))
+    optimizer.step()

@@ -1,0 +1,149 @@
+"""The file sources: one file to be divided or one for each split, found beside the recipe."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+
+from lmkit.api import load_recipe
+from lmkit.builtin.data.config import CsvConfig, FileDataConfig, JsonlConfig
+from lmkit.errors import DataError, RecipeError
+from lmkit.kinds.data import Source
+from lmkit.plugins import installed_plugins
+
+
+def source(config: FileDataConfig, folder: Path) -> Source:
+    built: Source = installed_plugins().catalog.build("data", config, seed=0, folder=folder)
+    return built
+
+
+def csv_config(**settings: Any) -> CsvConfig:
+    return CsvConfig.model_validate({"use": "csv", **settings})
+
+
+def jsonl_config(**settings: Any) -> JsonlConfig:
+    return JsonlConfig.model_validate({"use": "jsonl", **settings})
+
+
+def test_a_path_gives_one_table_of_all_rows(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text,label\ngood,1\nbad,0\n")
+
+    rows = source(csv_config(path="rows.csv"), tmp_path).load()
+
+    assert isinstance(rows, pa.Table)
+    assert rows.to_pylist() == [{"text": "good", "label": "1"}, {"text": "bad", "label": "0"}]
+
+
+def test_files_give_a_table_for_each_split_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "a.jsonl").write_text('{"text": "good"}\n')
+    (tmp_path / "parts" / "b.jsonl").write_text('{"text": "bad"}\n')
+
+    rows = source(jsonl_config(files={"train": "parts/a.jsonl", "test": "parts/b.jsonl"}), tmp_path).load()
+
+    assert {split: table.to_pylist() for split, table in rows.items()} == {  # type: ignore[union-attr]
+        "train": [{"text": "good"}],
+        "test": [{"text": "bad"}],
+    }
+
+
+def test_delimiter_and_encoding_reach_the_reader(tmp_path: Path) -> None:
+    (tmp_path / "rows.tsv").write_bytes("text\tlabel\ncafé, naïf\t1\n".encode("cp1252"))
+
+    rows = source(csv_config(path="rows.tsv", delimiter="\t", encoding="cp1252"), tmp_path).load()
+
+    assert rows.to_pylist() == [{"text": "café, naïf", "label": "1"}]  # type: ignore[union-attr]
+
+
+def test_what_is_wrong_in_a_file_is_told_with_its_path_and_line(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": "good"}\n{"text": \n')
+
+    with pytest.raises(DataError, match=r"/rows\.jsonl:2:9: not JSON: Expecting value"):
+        source(jsonl_config(path="rows.jsonl"), tmp_path).load()
+
+
+def test_a_file_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    for name in ["reviews.jsonl", "recipe.yaml"]:
+        (tmp_path / name).touch()
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(DataError) as told:
+        source(jsonl_config(path="review.jsonl"), tmp_path).load()
+
+    assert str(told.value) == (
+        f"there is no file {tmp_path}/review.jsonl; in its folder are recipe.yaml, reviews.jsonl. "
+        "Paths in a recipe are relative to the recipe."
+    )
+
+
+def test_a_folder_that_is_not_there_is_told_too(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no file .*/absent/rows\.csv\. Paths in a recipe"):
+        source(csv_config(files={"train": "absent/rows.csv"}), tmp_path).load()
+
+
+def test_a_crowded_folder_is_not_listed_whole(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"part-{number:02}.csv").touch()
+
+    with pytest.raises(DataError, match=r"in its folder are part-00\.csv, .*part-07\.csv\. Paths"):
+        source(csv_config(path="part.csv"), tmp_path).load()
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"path": "rows.csv", "files": {"train": "rows.csv"}}], ids=["neither", "both"]
+)
+def test_exactly_one_of_path_and_files_is_given(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="either 'path' .* or 'files'"):
+        csv_config(**settings)
+
+
+def test_settings_that_no_file_could_be_read_with_are_faults_of_the_recipe(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "name: files\n"
+        "data:\n"
+        "  use: csv\n"
+        "  path: rows.csv\n"
+        "  delimiter: ';;'\n"
+        "  encoding: utf9\n"
+        "task: text-classification\n"
+        "tokenizer: wordpiece\n"
+        "model: transformer-encoder\n"
+        "optimizer: adamw\n"
+    )
+
+    with pytest.raises(RecipeError) as told:
+        load_recipe(recipe)
+
+    faults = {fault.path: (fault.place.rpartition("recipe.yaml:")[2], fault.message) for fault in told.value.faults}
+    assert set(faults) == {"data.delimiter", "data.encoding"}
+    assert faults["data.delimiter"][0].startswith("5:")
+    assert "at most 1 character" in faults["data.delimiter"][1]
+    assert faults["data.encoding"][0].startswith("6:")
+    assert "no encoding is called 'utf9'; common ones are utf-8, latin-1 and cp1252" in faults["data.encoding"][1]
+
+
+def test_the_fingerprint_changes_with_any_file_and_setting_and_reads_no_rows(tmp_path: Path) -> None:
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    train.write_text("this is\nno, table\n")
+    test.write_text("text\nrow\n")
+    config = csv_config(files={"train": "train.csv", "test": "test.csv"})
+
+    first = source(config, tmp_path).fingerprint()
+
+    assert source(config, tmp_path).fingerprint() == first
+    assert source(config.model_copy(update={"delimiter": ";"}), tmp_path).fingerprint() != first
+    state = test.stat()
+    test.write_text("text\nwor\n")
+    os.utime(test, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+    changed = source(config, tmp_path).fingerprint()
+    assert changed != first
+    state = train.stat()
+    train.write_text("this is\nno, table\nat all\n")
+    os.utime(train, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert source(config, tmp_path).fingerprint() != changed

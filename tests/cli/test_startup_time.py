@@ -1,0 +1,58 @@
+"""How long light commands take, beside importing what each of them needs: ratios, since machines differ."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from lmkit.records.record import Interval, RunRecord, SplitResult
+from lmkit.records.store import create_run, write_record
+
+REFERENCE = ("-c", "import typer; from pydantic import BaseModel")
+ROUNDS = 7
+
+
+def processor_seconds(*arguments: str) -> float:
+    """User and system time of one Python process."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, env=environment)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_utime + usage.ru_stime
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """A hundred finished runs."""
+    measures = {name: Interval(value=0.8, low=0.78, high=0.82) for name in ("accuracy", "macro_f1")}
+    result = SplitResult(rows=1000, measures=measures, baselines={}, rate=100.0)
+    for seed in range(100):
+        folder = create_run(tmp_path, "films")
+        record = RunRecord(
+            id=folder.name, name="films", state="finished", started="", seed=seed, stages=(), results={"test": result}
+        )
+        write_record(folder, record)
+    return tmp_path
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="the system does not tell a process's time")
+def test_help_takes_at_most_twice_and_runs_four_times_what_its_imports_take(runs: Path) -> None:
+    commands = {
+        "reference": REFERENCE,
+        "help": ("-m", "lmkit", "--help"),
+        "runs": ("-m", "lmkit", "runs", "--runs", str(runs)),
+    }
+    for arguments in commands.values():
+        processor_seconds(*arguments)  # compiles what has not been compiled yet
+
+    rounds = [{name: processor_seconds(*arguments) for name, arguments in commands.items()} for _ in range(ROUNDS)]
+
+    ratios = {name: median(times[name] / times["reference"] for times in rounds) for name in ("help", "runs")}
+    assert ratios["help"] <= 2
+    assert ratios["runs"] <= 4

@@ -1,0 +1,436 @@
+"""Each check finds exactly its rows, and each of its policies does what it says."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from lmkit.data.checks import digests
+from lmkit.data.ledger import Finding
+from lmkit.data.prepare import Rows
+from lmkit.errors import DataError
+
+Prepare = Callable[..., Rows]
+
+ALL_TRAIN = {"train": 1.0, "validation": 0.0, "test": 0.0}
+
+
+def text_rows(*pairs: tuple[Any, Any]) -> list[dict[str, Any]]:
+    return [{"text": text, "label": label} for text, label in pairs]
+
+
+def numbers(table: pa.Table) -> list[int]:
+    return list(table["row"].to_pylist())
+
+
+# -- empty
+
+EMPTY = text_rows(
+    ("good", "1"), ("", "1"), (" \t\n\u2003", "0"), ("bad", "0"), (None, "1"), ("fine", None), ("dull", " ")
+)
+
+
+def test_empty_rows_are_dropped_and_counted_by_default(prepare: Prepare) -> None:
+    rows = prepare(EMPTY, split=ALL_TRAIN)
+
+    assert numbers(rows.splits["train"]) == [0, 3]
+    assert rows.ledger.dropped == {"empty": 5}
+    assert rows.ledger.findings == (Finding("empty", "drop", 5, (1, 2, 4, 5, 6)),)
+
+
+def test_empty_rows_are_an_error_that_names_them_and_the_ways_out(prepare: Prepare) -> None:
+    more = [*EMPTY, {"text": "", "label": "1"}]
+
+    with pytest.raises(DataError) as told:
+        prepare(more, split=ALL_TRAIN, checks={"on_empty": "error"})
+
+    assert str(told.value) == (
+        "6 rows are empty (rows 1, 2, 4, 5, 6, … of the source). Mend the data, or choose what becomes of them "
+        "with data.checks.on_empty: drop or allow"
+    )
+
+
+def test_one_empty_row_is_told_in_the_singular(prepare: Prepare) -> None:
+    with pytest.raises(DataError, match=re.escape("1 row is empty (row 1 of the source). ")):
+        prepare(EMPTY[:2], split=ALL_TRAIN, checks={"on_empty": "error"})
+
+
+def test_empty_rows_may_be_allowed_and_are_then_texts_without_content(prepare: Prepare) -> None:
+    rows = prepare(EMPTY, split=ALL_TRAIN, checks={"on_empty": "allow"})
+
+    train = rows.splits["train"]
+    assert (train.num_rows, rows.ledger.dropped) == (7, {})
+    assert (train["text"][4].as_py(), train["label"][5].as_py()) == ("", "")
+    assert rows.ledger.findings[0].rows == 5
+    assert rows.labels == ("0", "1", "", " ")
+
+
+def test_sentences_without_words_or_tags_are_empty(prepare: Prepare) -> None:
+    rows = prepare(
+        [
+            {"tokens": ["Rome", "fell"], "tags": ["B", "O"]},
+            {"tokens": [], "tags": []},
+            {"tokens": None, "tags": ["O"]},
+            {"tokens": ["Rome"], "tags": None},
+        ],
+        "tokens",
+        split=ALL_TRAIN,
+    )
+
+    assert numbers(rows.splits["train"]) == [0]
+    assert rows.ledger.dropped == {"empty": 3}
+
+
+def test_sentences_without_words_may_be_allowed(prepare: Prepare) -> None:
+    rows = prepare(
+        [{"tokens": ["Rome", "fell"], "tags": ["B", "O"]}, {"tokens": None, "tags": None}],
+        "tokens",
+        split=ALL_TRAIN,
+        checks={"on_empty": "allow"},
+    )
+
+    assert rows.splits["train"]["tokens"].to_pylist() == [["Rome", "fell"], []]
+    assert rows.splits["train"]["tags"].to_pylist() == [["B", "O"], []]
+
+
+def test_when_nothing_is_left_the_account_says_why(prepare: Prepare) -> None:
+    with pytest.raises(DataError, match=r"no row is left of the 2 read: 2 rows read, 0 kept \(2 empty\)"):
+        prepare(text_rows(("", "1"), (" ", "0")))
+
+
+# -- conflicting
+
+CONFLICTS = text_rows(("yes", "1"), ("no", "0"), ("no", "1"), ("maybe", "0"), ("no", "0"), ("yes", "1"), ("maybe", "2"))
+ALLOW_DOUBLES = {"on_duplicate": "allow"}
+
+
+def test_rows_that_contradict_each_other_are_an_error_by_default(prepare: Prepare) -> None:
+    with pytest.raises(DataError) as told:
+        prepare(CONFLICTS, split=ALL_TRAIN)
+
+    assert str(told.value) == (
+        "5 rows are conflicting (rows 1, 2, 3, 4, 6 of the source). Mend the data, or choose what becomes of them "
+        "with data.checks.on_conflict: drop, warn or allow"
+    )
+
+
+def test_all_sides_of_a_conflict_are_dropped(prepare: Prepare) -> None:
+    rows = [*CONFLICTS, {"text": "bad", "label": "0"}]
+
+    found = prepare(rows, split=ALL_TRAIN, checks={"on_conflict": "drop", **ALLOW_DOUBLES})
+
+    assert numbers(found.splits["train"]) == [0, 5, 7]
+    assert found.ledger.dropped == {"conflicting": 5}
+
+
+@pytest.mark.parametrize("policy", ["warn", "allow"])
+def test_conflicts_may_be_kept_and_are_counted(prepare: Prepare, policy: str) -> None:
+    found = prepare(CONFLICTS, split=ALL_TRAIN, checks={"on_conflict": policy, **ALLOW_DOUBLES})
+
+    assert found.splits["train"].num_rows == 7
+    assert found.ledger.findings[0] == Finding("conflicting", policy, 5, (1, 2, 3, 4, 6))
+    told = [line for line in found.ledger.lines() if line.startswith("noticed")]
+    assert told == (["noticed: 5 conflicting"] if policy == "warn" else [])
+
+
+def test_a_source_text_may_have_several_translations(prepare: Prepare) -> None:
+    rows = prepare(
+        [{"source": "hi", "target": "salut"}, {"source": "hi", "target": "bonjour"}], "translation", split=ALL_TRAIN
+    )
+
+    assert rows.splits["train"].num_rows == 2
+    assert rows.ledger.findings == ()
+
+
+# -- duplicate
+
+DOUBLES = text_rows(("a", "1"), ("b", "0"), ("a", "1"), ("c", "1"), ("a", "1"), ("b", "0"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept", "merged"),
+    [("merge", [0, 1, 3], 3), ("warn", [0, 1, 2, 3, 4, 5], 0), ("allow", [0, 1, 2, 3, 4, 5], 0)],
+)
+def test_the_first_of_equal_rows_is_kept_or_all_are(
+    prepare: Prepare, policy: str, kept: list[int], merged: int
+) -> None:
+    rows = prepare(DOUBLES, split=ALL_TRAIN, checks={"on_duplicate": policy})
+
+    assert numbers(rows.splits["train"]) == kept
+    assert (rows.ledger.merged, rows.ledger.kept) == (merged, len(kept))
+    assert rows.ledger.findings == (Finding("duplicate", policy, 3, (2, 4, 5)),)
+
+
+def test_duplicates_may_be_an_error(prepare: Prepare) -> None:
+    with pytest.raises(DataError) as told:
+        prepare(DOUBLES, split=ALL_TRAIN, checks={"on_duplicate": "error"})
+
+    assert str(told.value) == (
+        "3 rows are duplicate (rows 2, 4, 5 of the source). Mend the data, or choose what becomes of them "
+        "with data.checks.on_duplicate: merge, warn or allow"
+    )
+
+
+def test_rows_that_differ_only_where_the_task_does_not_look_are_duplicates(prepare: Prepare) -> None:
+    rows = [
+        {"text": "a", "label": "1", "id": 1},
+        {"text": "a", "label": "1", "id": 2},
+        {"text": "b", "label": "0", "id": 3},
+    ]
+
+    found = prepare(rows, split=ALL_TRAIN, checks={"on_duplicate": "merge"})
+
+    assert found.splits["train"]["id"].to_pylist() == [1, 3]
+
+
+def test_sentences_split_differently_are_no_duplicates() -> None:
+    table = pa.table({"tokens": [["a b", "c"], ["a", "b c"], ["a", "b", "c"], ["a b", "c"]]})
+
+    keys = digests(table, ["tokens"]).tolist()
+
+    assert len(set(keys[:3])) == 3
+    assert keys[3] == keys[0]
+
+
+def test_digests_do_not_depend_on_how_a_table_is_chunked() -> None:
+    table = pa.table({"text": ["a", "b\u2028", "é", "😀"], "label": ["1", "2", "1", "2"]})
+    pieces = pa.concat_tables([table.slice(0, 1), table.slice(1, 2), table.slice(3)])
+
+    assert digests(pieces, ["text", "label"]).tolist() == digests(table, ["text", "label"]).tolist()
+
+
+def test_digests_are_the_same_under_every_version_of_unicode() -> None:
+    # U+1FAE8 came with Unicode 15: repr writes it as an escape in Python 3.11 and as it is in later ones.
+    table = pa.table({"text": ["\U0001fae8 naïve"]})
+
+    written = hashlib.blake2b(rb"('\U0001fae8 na\xefve',)", digest_size=8).digest()
+    assert digests(table, ["text"]).tolist() == [int.from_bytes(written, "little")]
+
+
+# -- overlapping
+
+LEAKS = {
+    "train": text_rows(("a", "1"), ("b", "0"), ("c", "1"), ("d", "0"), ("e", "1"), ("f", "0")),
+    "validation": text_rows(("g", "1"), ("b", "0")),
+    "test": text_rows(("c", "0"), ("h", "1"), ("h", "1"), ("b", "0")),
+}
+
+
+def test_training_rows_that_occur_elsewhere_are_noticed_by_their_inputs(prepare: Prepare) -> None:
+    rows = prepare(LEAKS)
+
+    assert rows.splits["train"].num_rows == 6
+    assert Finding("in both train and another split", "warn", 2, (1, 2)) in rows.ledger.findings
+    assert rows.ledger.lines()[-1] == "noticed: 1 duplicate in test, 2 in both train and another split"
+
+
+def test_dropping_an_overlap_removes_the_training_rows_alone(prepare: Prepare) -> None:
+    rows = prepare(LEAKS, checks={"on_overlap": "drop"})
+
+    assert {split: numbers(table) for split, table in rows.splits.items()} == {
+        "train": [0, 3, 4, 5],
+        "validation": [0, 1],
+        "test": [0, 1, 2, 3],
+    }
+    assert rows.ledger.dropped == {"overlapping": 2}
+    assert (rows.ledger.read, rows.ledger.kept) == (12, 10)
+
+
+def test_an_overlap_may_be_an_error(prepare: Prepare) -> None:
+    with pytest.raises(DataError) as told:
+        prepare(LEAKS, checks={"on_overlap": "error"})
+
+    assert str(told.value) == (
+        "2 rows are in both train and another split (rows 1, 2 of the train split). Mend the data, or choose what "
+        "becomes of them with data.checks.on_overlap: drop, warn or allow"
+    )
+
+
+def test_an_overlap_may_be_allowed_and_is_counted(prepare: Prepare) -> None:
+    rows = prepare(LEAKS, checks={"on_overlap": "allow"})
+
+    assert rows.splits["train"].num_rows == 6
+    assert rows.ledger.findings[-1].rows == 2
+
+
+def test_overlaps_in_divided_rows_are_found_too(prepare: Prepare) -> None:
+    rows = text_rows(*((f"text {number // 2}", str(number % 2)) for number in range(80)))  # each text has two labels
+    checks = {"on_conflict": "allow"}
+
+    warned = prepare(rows, checks=checks)
+    dropped = prepare(rows, checks={**checks, "on_overlap": "drop"})
+
+    texts = {split: table["text"].to_pylist() for split, table in warned.splits.items()}
+    leaked = [text for text in texts["train"] if text in texts["validation"] + texts["test"]]
+    assert 0 < len(leaked) == warned.ledger.findings[-1].rows == dropped.ledger.dropped["overlapping"]
+    assert dropped.splits["train"]["text"].to_pylist() == [text for text in texts["train"] if text not in leaked]
+
+
+def test_when_every_training_row_overlaps_there_is_nothing_to_drop_to(prepare: Prepare) -> None:
+    leaks = {"train": LEAKS["train"][:2], "test": LEAKS["train"]}
+
+    with pytest.raises(
+        DataError, match=r"every training row occurs in another split too.*on_overlap: drop leaves none"
+    ):
+        prepare(leaks, checks={"on_overlap": "drop"})
+
+
+# -- given splits
+
+
+def test_findings_and_errors_in_given_splits_name_the_split(prepare: Prepare) -> None:
+    given = {**LEAKS, "validation": text_rows(("x", "1"), ("", "0"), ("y", "0"))}
+
+    rows = prepare(given, checks={"on_overlap": "allow"})
+
+    assert rows.ledger.findings[0] == Finding("empty", "drop", 1, (1,), "validation")
+    with pytest.raises(DataError, match=re.escape("1 row is empty (row 1 of the validation split)")):
+        prepare(given, checks={"on_empty": "error"})
+
+
+def test_given_splits_need_a_train_split(prepare: Prepare) -> None:
+    with pytest.raises(DataError, match=r"the source gives no train split; it gives test, validation"):
+        prepare({"test": LEAKS["test"], "validation": LEAKS["validation"]})
+
+
+def test_a_given_split_without_rows_is_told_with_its_account(prepare: Prepare) -> None:
+    with pytest.raises(DataError, match=r"the test split is empty: 2 rows read, 0 kept \(2 empty\)"):
+        prepare({**LEAKS, "test": text_rows(("", "1"), (" ", "0"))})
+
+
+# -- columns
+
+
+def test_columns_are_found_under_the_sources_names_and_kept_under_the_tasks(prepare: Prepare) -> None:
+    rows = prepare(
+        [{"sentence": "good", "class": 1, "film": "A"}, {"sentence": "bad", "class": 0, "film": "B"}],
+        columns={"text": "sentence", "label": "class"},
+        split=ALL_TRAIN,
+    )
+
+    assert rows.splits["train"].to_pylist() == [
+        {"film": "A", "text": "good", "label": "1", "row": 0},
+        {"film": "B", "text": "bad", "label": "0", "row": 1},
+    ]
+
+
+def test_one_column_may_serve_as_source_and_target(prepare: Prepare) -> None:
+    rows = prepare(
+        [{"text": "copy me"}, {"text": "me too"}],
+        "translation",
+        columns={"source": "text", "target": "text"},
+        split=ALL_TRAIN,
+    )
+
+    assert rows.splits["train"].select(["source", "target"]).to_pylist() == [
+        {"source": "copy me", "target": "copy me"},
+        {"source": "me too", "target": "me too"},
+    ]
+
+
+def test_a_column_that_is_not_there_is_told_with_those_that_are_and_the_nearest(prepare: Prepare) -> None:
+    with pytest.raises(DataError) as told:
+        prepare([{"id": 1, "texts": "good", "label": "1"}])
+
+    assert str(told.value) == (
+        "the source has no column 'text'; it has 'id', 'texts', 'label'. "
+        "Say which column is meant: data.columns: {text: texts}"
+    )
+
+
+def test_several_missing_columns_are_told_at_once_without_guessing(prepare: Prepare) -> None:
+    given = {"train": LEAKS["train"], "test": [{"id": 1, "score": 0.5}]}
+
+    with pytest.raises(DataError) as told:
+        prepare(given)
+
+    assert str(told.value) == (
+        "the test split has no column 'text', 'label'; it has 'id', 'score'. "
+        "Say which column is meant: data.columns: {text: …}"
+    )
+
+
+def test_a_renamed_column_that_is_not_there_is_told_by_the_sources_name(prepare: Prepare) -> None:
+    with pytest.raises(DataError, match=r"has no column 'sentense'; .*data\.columns: \{text: sentence\}"):
+        prepare([{"sentence": "good", "label": "1"}], columns={"text": "sentense"})
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "told"),
+    [
+        ("text", {"text": 5, "label": "1"}, "the source, column 'text': text was expected for 'text', int64 was found"),
+        ("text", {"text": ["a"], "label": "1"}, "text was expected for 'text', list<"),
+        ("text", {"text": "a", "label": 0.5}, "column 'label': a label is a name or a whole number, double was found"),
+        ("text", {"text": "a", "label": ["x"]}, "a label is a name or a whole number, list<"),
+        ("text", {"text": "a", "label": {"is": 1}}, "a label is a name or a whole number, struct<"),
+        (
+            "tokens",
+            {"tokens": "a b", "tags": ["O"]},
+            "column 'tokens': lists of text were expected for 'tokens', string",
+        ),
+        ("tokens", {"tokens": ["a"], "tags": [3]}, "column 'tags': lists of text were expected for 'tags', list<"),
+        ("tokens", {"tokens": ["a"], "tags": "O"}, "lists of text were expected for 'tags', string was found"),
+        ("tokens", {"tokens": ["a", None], "tags": ["O", "O"]}, "column 'tokens': row 1 has a null in its list"),
+        ("translation", {"source": "a", "target": 7}, "text was expected for 'target', int64 was found"),
+    ],
+)
+def test_a_column_of_the_wrong_type_is_told(prepare: Prepare, task: str, row: dict[str, Any], told: str) -> None:
+    rows = [{"tokens": ["x"], "tags": ["O"]}, row] if "None" in str(row) else [row]
+
+    with pytest.raises(DataError, match=re.escape(told)):
+        prepare(rows, task)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        ([1, 0, 10, 2], ("0", "1", "2", "10")),
+        ([True, False, True, False], ("false", "true")),
+        (["pos", "neg", "10", "9"], ("9", "10", "neg", "pos")),
+        (["010", "10", "b", "B"], ("010", "10", "B", "b")),
+        (["-1", "1", "0", "-1"], ("0", "1", "-1")),
+    ],
+    ids=["numbers", "booleans", "names and numbers", "text is not made a number", "negative numbers are names"],
+)
+def test_labels_are_ordered_by_number_then_by_name(prepare: Prepare, labels: list[Any], names: tuple[str, ...]) -> None:
+    rows = prepare(text_rows(*((f"text {n}", label) for n, label in enumerate(labels))), split=ALL_TRAIN)
+
+    assert rows.labels == names
+
+
+def test_tags_are_the_labels_of_sentences(prepare: Prepare) -> None:
+    rows = prepare(
+        [{"tokens": ["a", "b"], "tags": ["O", "B-PER"]}, {"tokens": ["c"], "tags": ["O"]}], "tokens", split=ALL_TRAIN
+    )
+
+    assert rows.labels == ("B-PER", "O")
+    assert rows.ledger.splits == {"train": {"rows": 2, "labels": {"O": 2, "B-PER": 1}}}
+
+
+def test_a_task_that_writes_text_has_no_labels(prepare: Prepare) -> None:
+    rows = prepare([{"source": "a", "target": "b"}, {"source": "c", "target": "d"}], "translation", split=ALL_TRAIN)
+
+    assert rows.labels == ()
+    assert rows.ledger.splits == {"train": {"rows": 2}}
+
+
+def test_one_label_alone_is_nothing_to_learn(prepare: Prepare) -> None:
+    with pytest.raises(DataError, match=r"the training rows have one label only, '1'; there is nothing to tell apart"):
+        prepare(text_rows(("a", "1"), ("b", "1")), split=ALL_TRAIN)
+
+
+def test_sentences_without_any_tag_are_nothing_to_learn(prepare: Prepare) -> None:
+    with pytest.raises(DataError, match="the training rows have no label"):
+        prepare([{"tokens": [], "tags": []}], "tokens", split=ALL_TRAIN, checks={"on_empty": "allow"})
+
+
+def test_a_label_that_training_lacks_is_told_with_its_split_and_a_way_out(prepare: Prepare) -> None:
+    given = {**LEAKS, "test": text_rows(("x", "1"), ("y", "2"), ("z", "mixed"))}
+
+    with pytest.raises(DataError, match=r"test has labels that no training row has: '2', 'mixed'; .*data\.keep"):
+        prepare(given)

@@ -1,0 +1,153 @@
+"""Files that are whole or not there, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmkit.errors import ResourceError
+from lmkit.records import files
+from lmkit.records.files import disk_errors, write_atomic, write_json, write_text
+
+
+def test_a_file_is_written_with_the_folders_above_it(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "note.txt"
+
+    write_text(path, "fin \u2013 \u5b8c\n")
+
+    assert path.read_text(encoding="utf-8") == "fin \u2013 \u5b8c\n"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_write_that_fails_half_way_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    write_text(path, "old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text("ne")
+        raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        write_atomic(path, fail)
+
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_that_fails_before_there_was_a_file_leaves_none(tmp_path: Path) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "note.txt", "\ud800")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_killed_half_way_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    write_text(path, "old")
+    program = (
+        "import os, signal, sys; from pathlib import Path; from lmkit.records.files import write_atomic\n"
+        "def die(temporary):\n"
+        "    temporary.write_text('ne')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write_atomic(Path(sys.argv[1]), die)\n"
+    )
+
+    died = subprocess.run([sys.executable, "-c", program, str(path)])
+
+    assert died.returncode < 0
+    assert path.read_text() == "old"
+
+
+def test_what_is_written_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def seen_sync(number: int) -> None:
+        events.append(f"sync {os.path.realpath(f'/proc/self/fd/{number}')}")
+        sync(number)
+
+    def seen_replace(source: Any, target: Any) -> None:
+        events.append(f"rename {source}")
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "fsync", seen_sync)
+    monkeypatch.setattr(files.os, "replace", seen_replace)
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("the system does not tell which file a number stands for")
+
+    write_text(tmp_path / "record.json", "new")
+
+    temporary = tmp_path / f".record.json.{os.getpid()}.tmp"
+    assert events == [f"sync {temporary}", f"rename {temporary}", f"sync {tmp_path}"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_full_disk_is_told_as_what_it_is_and_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, step: str
+) -> None:
+    path = tmp_path / "record.json"
+    write_text(path, "old")
+
+    def full(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.os, step, full)
+
+    with pytest.raises(ResourceError) as raised:
+        write_text(path, "new")
+
+    assert str(raised.value) == f"the disk is full: {path} could not be written; free some space and run again"
+    assert raised.value.exit_code == 4
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_a_place_where_one_may_not_write_is_told_with_the_way_out(tmp_path: Path, number: int) -> None:
+    told = "may not be written .*; choose another folder with --runs"
+
+    with pytest.raises(ResourceError, match=told), disk_errors(tmp_path):
+        raise OSError(number, os.strerror(number))
+
+
+def test_a_folder_that_cannot_be_made_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+
+    with pytest.raises(ResourceError, match="the disk is full"):
+        write_text(tmp_path / "new" / "record.json", "new")
+
+
+def test_other_errors_of_the_system_are_left_as_they_are(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError), disk_errors(tmp_path):
+        tmp_path.read_bytes()
+
+
+def test_json_is_written_for_people_and_any_reader(tmp_path: Path) -> None:
+    path = tmp_path / "facts.json"
+
+    write_json(path, {"b": "caf\u00e9", "a": [1, 2.5, None], "path": Path("x")})
+
+    text = path.read_text(encoding="utf-8")
+    assert json.loads(text) == {"b": "caf\u00e9", "a": [1, 2.5, None], "path": "x"}
+    assert list(json.loads(text)) == ["b", "a", "path"]
+    assert "caf\u00e9" in text and text.endswith("}\n")
+
+
+def test_a_number_that_json_has_no_word_for_is_null(tmp_path: Path) -> None:
+    path = tmp_path / "facts.json"
+
+    write_json(path, {"a": math.nan, "b": [math.inf, (-math.inf, 1.0)]})
+
+    assert json.loads(path.read_text(), parse_constant=pytest.fail) == {"a": None, "b": [None, [None, 1.0]]}

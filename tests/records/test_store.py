@@ -1,0 +1,247 @@
+"""The folder of runs: ids that nobody shares, and runs found by a part of theirs."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import re
+import secrets
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmkit.errors import ResourceError, UsageError
+from lmkit.records.record import Failure, Interval, RunRecord, SplitResult
+from lmkit.records.store import create_run, find_run, list_runs, read_record, runs_folder, write_record
+
+ID = re.compile(r"\d{8}T\d{6}Z-films-[0-9a-f]{4}")
+
+
+def record(run_id: str, **more: Any) -> RunRecord:
+    given = {"name": "films", "state": "finished", "started": "2026-03-01T10:15:00+00:00", "seed": 0}
+    return RunRecord(id=run_id, stages=("train", "evaluate"), **(given | more))
+
+
+def keep(runs: Path, run_id: str, **more: Any) -> Path:
+    folder = runs / run_id
+    folder.mkdir(parents=True)
+    write_record(folder, record(run_id, **more))
+    return folder
+
+
+def test_a_run_has_a_folder_of_its_own_named_by_time_name_and_chance(tmp_path: Path) -> None:
+    folder = create_run(tmp_path / "runs", "films")
+
+    assert ID.fullmatch(folder.name)
+    assert folder.parent == tmp_path / "runs"
+    assert list(folder.iterdir()) == []
+
+
+def test_runs_that_begin_in_one_moment_get_ids_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = threading.Barrier(8)
+    drawn = iter([f"{number % 40:04x}" for number in range(10_000)])  # chance that repeats itself all the time
+    lock = threading.Lock()
+
+    def draw(_: int) -> str:
+        with lock:
+            return next(drawn)
+
+    monkeypatch.setattr(secrets, "token_hex", draw)
+
+    def create_five(_: int) -> list[Path]:
+        begin.wait()
+        return [create_run(tmp_path, "films") for _ in range(5)]
+
+    with ThreadPoolExecutor(8) as pool:
+        folders = [folder for five in pool.map(create_five, range(8)) for folder in five]
+
+    assert len(set(folders)) == 40
+    assert sorted(folders) == sorted(tmp_path.iterdir())
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("not a folder")
+
+    for runs in (tmp_path / "runs", tmp_path / "runs" / "deeper"):
+        with pytest.raises(UsageError, match="cannot be a folder of runs, a file is in its place"):
+            create_run(runs, "films")
+
+
+def test_a_full_disk_is_told_when_a_run_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+
+    with pytest.raises(ResourceError, match="the disk is full"):
+        create_run(tmp_path, "films")
+
+
+def test_the_folder_of_runs_is_the_chosen_one_else_the_environments_else_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMKIT_RUNS", "/elsewhere")
+    assert runs_folder(Path("/chosen")) == Path("/chosen")
+    assert runs_folder() == Path("/elsewhere")
+
+    monkeypatch.setenv("LMKIT_RUNS", "")
+    assert runs_folder() == Path("runs")
+    monkeypatch.delenv("LMKIT_RUNS")
+    assert runs_folder() == Path("runs")
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    result = SplitResult(
+        rows=10,
+        measures={"accuracy": Interval(value=0.8, low=0.7, high=0.9), "loss": Interval(value=0.4)},
+        baselines={"majority": {"accuracy": 0.5}},
+        tables={"confusion": [[4, 1], [1, 4]]},
+        rate=99.5,
+    )
+    whole = record("a", results={"test": result}, seconds={"train": 1.25}, overrides=("seed=1",), decisions={"t": 2})
+
+    write_record(tmp_path, whole)
+
+    assert read_record(tmp_path) == whole
+
+
+def test_an_undefined_measure_is_kept_as_null_and_read_again(tmp_path: Path) -> None:
+    result = SplitResult(rows=0, measures={"f1": Interval(value=math.nan)}, baselines={"x": {"f1": math.nan}}, rate=0.0)
+
+    write_record(tmp_path, record("a", results={"test": result}))
+
+    for name in ("record.json", "summary.json"):
+        json.loads((tmp_path / name).read_text(), parse_constant=pytest.fail)
+    assert read_record(tmp_path).results["test"].measures["f1"].value is None
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is damaged: .*record.json: Invalid JSON"),
+        (b'{"format": 1, "id": "a"', "is damaged: .*record.json: Invalid JSON"),
+        (b"\x00\x00\x00", "is damaged: .*record.json: Invalid JSON"),
+        (b"[]", "is damaged: .*record.json: Input should be an object"),
+        (b'{"format": 1, "id": "a"}', "is damaged: .*record.json: name: Field required"),
+        (b'{"format": 2, "id": "a"}', "record.json is of format 2, which this lmkit cannot read"),
+    ],
+)
+def test_a_damaged_record_is_told_with_what_is_wrong(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "record.json").write_bytes(content)
+
+    with pytest.raises(UsageError, match=told) as raised:
+        read_record(tmp_path)
+
+    assert "\n" not in str(raised.value)
+
+
+def test_a_run_without_a_record_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"record cannot be read: .*record.json: No such file or directory"):
+        read_record(tmp_path)
+
+
+def test_runs_are_listed_oldest_first_by_their_few_values(tmp_path: Path) -> None:
+    result = SplitResult(rows=10, measures={"accuracy": Interval(value=0.8)}, baselines={}, rate=1.0)
+    failure = Failure(type="DataError", message="no rows", stage="prepare")
+    keep(tmp_path, "20260302T000000Z-films-0002", state="failed", failure=failure)
+    keep(tmp_path, "20260301T000000Z-films-0001", results={"test": result}, seconds={"train": 1.0, "evaluate": 0.26})
+
+    first, second = list_runs(tmp_path)
+
+    assert (first["id"], first["state"], first["seconds"]) == ("20260301T000000Z-films-0001", "finished", 1.3)
+    assert first["values"] == {"test/accuracy": 0.8}
+    assert (second["state"], second["failure"], second["values"]) == ("failed", "no rows", {})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"id": "x", "sta',
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"id": 3, "state": "finished"}',
+        b'{"id": "x", "state": "finished", "values": {"test/accuracy": "high"}}',
+        b'{"id": "x", "state": "finished", "values": [1]}',
+        b'{"id": "x", "state": "finished", "seconds": "long"}',
+        b'{"id": "x", "state": "finished", "failure": ["why"]}',
+    ],
+)
+def test_a_damaged_summary_is_told_as_damaged_and_harms_no_other(tmp_path: Path, content: bytes) -> None:
+    keep(tmp_path, "20260301T000000Z-films-0001")
+    damaged = keep(tmp_path, "20260302T000000Z-films-0002")
+    (damaged / "summary.json").write_bytes(content)
+
+    states = {summary["id"]: summary["state"] for summary in list_runs(tmp_path)}
+
+    assert states == {"20260301T000000Z-films-0001": "finished", damaged.name: "damaged"}
+
+
+def test_a_run_that_died_before_its_first_record_is_listed_as_damaged(tmp_path: Path) -> None:
+    (tmp_path / "20260301T000000Z-films-0001").mkdir()
+    (tmp_path / "20260301T000000Z-films-0001" / "recipe.yaml").write_text("name: films\n")
+
+    assert [summary["state"] for summary in list_runs(tmp_path)] == ["damaged"]
+
+
+def test_what_is_no_run_is_not_listed(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "todo.txt").write_text("")
+
+    assert list_runs(tmp_path) == []
+    assert list_runs(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    ["20260301T101500Z-films-1f2e", "20260301T101500Z", "20260301", "1f2e", "films-1f2e", "-1f2e"],
+)
+def test_a_run_is_found_by_its_id_or_the_beginning_or_end_of_it(tmp_path: Path, wanted: str) -> None:
+    mine = keep(tmp_path, "20260301T101500Z-films-1f2e")
+    keep(tmp_path, "20260302T101500Z-films-aaaa")
+
+    assert find_run(tmp_path, wanted) == mine
+
+
+def test_a_run_is_found_by_its_path_whatever_the_folder_of_runs_is(tmp_path: Path) -> None:
+    mine = keep(tmp_path / "elsewhere", "20260301T101500Z-films-1f2e")
+
+    assert find_run(tmp_path / "runs", str(mine)) == mine
+
+
+def test_a_whole_id_is_that_run_even_where_others_begin_with_it(tmp_path: Path) -> None:
+    short = keep(tmp_path, "20260301T101500Z-films-1f2e")
+    keep(tmp_path, "20260301T101500Z-films-1f2e-copy")
+
+    assert find_run(tmp_path, short.name) == short
+
+
+def test_a_part_that_several_runs_share_is_told_with_their_ids(tmp_path: Path) -> None:
+    for end in ("0001", "0002"):
+        keep(tmp_path, f"20260301T101500Z-films-{end}")
+
+    with pytest.raises(UsageError) as raised:
+        find_run(tmp_path, "20260301")
+
+    assert str(raised.value) == (
+        "'20260301' is the beginning or end of 2 runs: 20260301T101500Z-films-0001, 20260301T101500Z-films-0002"
+    )
+
+
+@pytest.mark.parametrize("wanted", ["0003", "ilms", "", "*", "../runs"])
+def test_a_run_that_is_not_there_is_told_with_the_way_to_list_them(tmp_path: Path, wanted: str) -> None:
+    keep(tmp_path, "20260301T101500Z-films-0001")
+
+    with pytest.raises(UsageError, match="no run is called .*; `lmkit runs` lists what there is"):
+        find_run(tmp_path, wanted)
+
+
+def test_a_folder_without_a_record_is_no_run_to_be_found(tmp_path: Path) -> None:
+    (tmp_path / "20260301T101500Z-films-0001").mkdir()
+
+    with pytest.raises(UsageError, match="no run is called '0001'"):
+        find_run(tmp_path, "0001")

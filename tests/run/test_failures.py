@@ -1,0 +1,183 @@
+"""What goes wrong is told with what, where and what to do, and the record says so."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmkit import load_recipe, run_recipe
+from lmkit.errors import DataError, LmkitError, PluginError, ResourceError, TrainingError
+from lmkit.records.record import RunRecord
+from lmkit.records.store import list_runs, read_record, runs_folder
+
+
+def failing(recipe_file: Path, *overrides: str) -> tuple[LmkitError, RunRecord]:
+    """Run a recipe that has to fail: the error and the record that was left."""
+    with pytest.raises(LmkitError) as raised:
+        run_recipe(load_recipe(recipe_file, overrides), base=recipe_file.parent)
+    (folder,) = [path for path in runs_folder().iterdir() if path.is_dir()]
+    return raised.value, read_record(folder)
+
+
+def test_a_missing_file_is_named_with_what_lies_beside_it(recipe_file: Path) -> None:
+    error, record = failing(recipe_file, "data.path=row.jsonl")
+
+    assert isinstance(error, DataError)
+    assert "row.jsonl" in str(error) and "rows.jsonl" in str(error)
+    assert (record.state, record.failure.type, record.failure.stage) == ("failed", "DataError", "prepare")
+    assert record.failure.message == str(error)
+    assert list_runs(runs_folder())[0]["failure"] == str(error)
+
+
+def test_a_wrong_column_is_told_with_those_that_are_there(recipe_file: Path) -> None:
+    error, _ = failing(recipe_file, "data.columns={text: review}")
+
+    assert "has no column 'review'; it has 'text', 'label', 'film'" in str(error)
+
+
+def test_one_label_alone_is_no_task(recipe_file: Path, reviews: Path) -> None:
+    rows = [json.loads(line) | {"label": "fresh"} for line in reviews.read_text().splitlines()]
+    reviews.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    error, _ = failing(recipe_file)
+
+    assert "one label only, 'fresh'" in str(error)
+
+
+def test_an_empty_split_is_named(recipe_file: Path) -> None:
+    error, _ = failing(recipe_file, "data.split={train: 0.998, validation: 0.001, test: 0.001, group: null, stratify: null}")
+
+    assert str(error).startswith("the validation split is empty")
+
+
+def test_a_split_that_the_data_lacks_is_named(recipe_file: Path) -> None:
+    error, _ = failing(recipe_file, "data.split={train: 0.9, validation: 0.1, test: 0.0}")
+
+    assert str(error) == "evaluate.splits names 'test'; the data has train, validation"
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_its_step_and_a_way_out(recipe_file: Path) -> None:
+    error, record = failing(recipe_file, "optimizer={use: sgd, lr: 1e30}", "train.clip_norm=null")
+
+    assert isinstance(error, TrainingError)
+    assert "the loss became NaN or infinite at step" in str(error) and "Lower optimizer.lr" in str(error)
+    assert record.failure.stage == "train"
+    assert not (runs_folder() / record.id / "model").exists()
+
+
+def test_a_model_that_does_not_fit_the_task_is_refused(recipe_file: Path) -> None:
+    error, _ = failing(recipe_file, "model=encoder-decoder")
+
+    assert "transformer-encoder" in str(error)
+
+
+def test_memory_that_ran_out_is_told_with_the_batch_and_the_keys(
+    recipe_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lmkit.builtin.models.transformer_encoder import TransformerEncoder
+
+    def exhausted(*_: Any) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(TransformerEncoder, "forward", exhausted)
+
+    error, _ = failing(recipe_file)
+
+    assert isinstance(error, ResourceError)
+    assert "a batch of 16 rows ×" in str(error) and "train.batch_size" in str(error)
+
+
+@pytest.mark.parametrize("full", ["model.safetensors", "test.parquet", "ledger.json"])
+def test_a_full_disk_fails_the_run_and_leaves_nothing_that_looks_whole(
+    recipe_file: Path, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    no_space = OSError(errno.ENOSPC, "No space left on device")
+
+    def refuse(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            if any(full in str(argument) for argument in arguments):
+                raise no_space
+            return function(*arguments, **named)
+
+        return wrapped
+
+    monkeypatch.setattr("lmkit.run.save._save_weights", refuse(_save_weights()))
+    monkeypatch.setattr("os.replace", refuse(os.replace))
+
+    error, record = failing(recipe_file, "train.epochs=1")
+
+    assert isinstance(error, ResourceError)
+    assert "the disk is full" in str(error)
+    assert record.state == "failed"
+    folder = runs_folder() / record.id
+    assert not list(folder.rglob("*.tmp"))
+    assert not list(folder.rglob(full))
+
+
+def _save_weights() -> Callable[..., Any]:
+    from lmkit.run.save import _save_weights as original
+
+    return original
+
+
+def test_a_component_that_raises_is_told_with_its_kind_and_cause(
+    recipe_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lmkit.builtin.optimizers import build as optimizers
+
+    def asks_for_more(config: Any, *, moon_phase: str) -> None: ...
+
+    monkeypatch.setattr(optimizers, "build_adamw", asks_for_more)
+
+    error, _ = failing(recipe_file)
+
+    assert isinstance(error, PluginError)
+    assert "asks for moon_phase; its kind offers model, parameters" in str(error)
+
+
+def test_ctrl_c_ends_the_run_as_interrupted(recipe_file: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "lmkit", "run", str(recipe_file), "train.epochs=2000", "--runs", str(tmp_path / "r")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _wait_for(lambda: any((tmp_path / "r").glob("*/metrics.jsonl")), 60)
+    time.sleep(0.5)
+
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+
+    (folder,) = (tmp_path / "r").iterdir()
+    assert process.returncode == 130
+    assert errors.strip() == "stopped; `lmkit runs` shows what was kept"
+    assert read_record(folder).state == "interrupted"
+    assert not (folder / "model").exists()
+
+
+def test_the_command_exits_with_the_code_of_the_fault(recipe_file: Path, tmp_path: Path) -> None:
+    def code(*arguments: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "lmkit", "run", str(recipe_file), "--runs", str(tmp_path / "r"), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        return done.returncode, done.stderr
+
+    wrong_recipe, wrong_data = code("model.layer=2"), code("data.path=nothing.jsonl")
+
+    assert wrong_recipe[0] == 2
+    assert "did you mean 'layers'?" in wrong_recipe[1]
+    assert wrong_data[0] == 2
+    assert "Traceback" not in wrong_recipe[1] + wrong_data[1]
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail("nothing happened in time")
+        time.sleep(0.1)

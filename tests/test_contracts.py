@@ -1,0 +1,411 @@
+"""The public contracts: kept by every built-in, and broken by what breaks them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import lmkit
+from lmkit.catalog import BUILTIN
+from lmkit.component import Component
+from lmkit.kinds import KINDS
+from lmkit.kinds.metric import MetricConfig
+from lmkit.kinds.model import Batch, Head, ModelConfig, Output
+from lmkit.kinds.optimizer import OptimizerConfig
+from lmkit.kinds.tokenizer import Tokenizer
+from lmkit.plugins import load_plugins
+from lmkit.testing.contracts import OFFERS, MetricContract, ModelContract, OptimizerContract, PluginContract
+
+BUILTINS = load_plugins([(BUILTIN, None, "lmkit.builtin.plugin")]).catalog
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tensors this small are slower on two threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def builtin(kind: str, name: str) -> Component:
+    return BUILTINS.find(kind, name).component
+
+
+class TestBuiltins(PluginContract):
+    module = "lmkit.builtin.plugin"
+
+
+class TestStarter(PluginContract):
+    module = "lmkit_starter.plugin"
+
+
+class Labels(MetricContract):
+    labels = ("film", "book", "play")
+    predictions = ("film", "book", "film", "play", "play")
+    references = ("film", "book", "book", "play", "film")
+
+
+class TestAccuracy(Labels):
+    component = builtin("metric", "accuracy")
+
+
+class TestAccuracyOfTags(MetricContract):
+    component = builtin("metric", "accuracy")
+    labels = ("O", "B-PER", "I-PER")
+    predictions = (["O", "B-PER"], ["O"], ["O", "O", "I-PER"])
+    references = (["O", "B-PER"], ["B-PER"], ["O", "B-PER", "I-PER"])
+
+
+class TestPrecision(Labels):
+    component = builtin("metric", "precision")
+    settings = {"average": "weighted"}
+
+
+class TestRecall(Labels):
+    component = builtin("metric", "recall")
+
+
+class TestF1(Labels):
+    component = builtin("metric", "f1")
+    settings = {"average": "micro"}
+
+
+class TestMcc(Labels):
+    component = builtin("metric", "mcc")
+
+
+class TestConfusionMatrix(Labels):
+    component = builtin("metric", "confusion-matrix")
+
+
+class TestSpanF1(TestAccuracyOfTags):
+    component = builtin("metric", "span-f1")
+
+
+class Texts(MetricContract):
+    predictions = ("le film est bon", "un livre", "la fin de la pi\u00e8ce est triste")
+    references = ("le film est bon", "un beau livre", "la fin de cette pi\u00e8ce est triste")
+
+
+class TestBleu(Texts):
+    component = builtin("metric", "bleu")
+
+
+class TestBleuOfCharacters(Texts):
+    component = builtin("metric", "bleu")
+    settings = {"tokenize": "char", "lowercase": True}
+
+
+class TestChrf(Texts):
+    component = builtin("metric", "chrf")
+    settings = {"word_order": 2}
+
+
+class TestExactMatch(Texts):
+    component = builtin("metric", "exact-match")
+
+
+class TestTransformerEncoder(ModelContract):
+    component = builtin("model", "transformer-encoder")
+    settings = {"layers": 1, "width": 16, "heads": 2}
+
+
+class TestLstm(ModelContract):
+    component = builtin("model", "lstm")
+    settings = {"width": 8, "hidden": 8, "norm": "batch"}
+
+
+class TestEncoderDecoder(ModelContract):
+    component = builtin("model", "encoder-decoder")
+    settings = {"encoder_layers": 1, "decoder_layers": 1, "width": 16, "heads": 2}
+    heads = ("generation",)
+
+
+class TestAdam(OptimizerContract):
+    component = builtin("optimizer", "adam")
+    settings = {"lr": 0.01}
+
+
+class TestAdamW(OptimizerContract):
+    component = builtin("optimizer", "adamw")
+    settings = {"lr": 0.01, "weight_decay": 0.1}
+
+
+class TestSgd(OptimizerContract):
+    component = builtin("optimizer", "sgd")
+    settings = {"lr": 0.01, "nesterov": True, "weight_decay": 0.1}
+
+
+@pytest.mark.parametrize("kind", ["metric", "optimizer"])
+def test_every_built_in_of_these_kinds_is_under_contract(kind: str) -> None:
+    contracts = [cls for cls in globals().values() if isinstance(cls, type) and cls.__name__.startswith("Test")]
+    covered = {component.name for cls in contracts if (component := getattr(cls, "component", None))}
+
+    assert set(BUILTINS.names(kind)) <= covered
+
+
+def test_what_the_contracts_offer_is_what_the_core_offers() -> None:
+    offered: dict[str, set[str]] = {}
+    for path in Path(lmkit.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(func=ast.Attribute(attr="build"), args=[ast.Constant(value=str(kind)), _]):
+                    offered.setdefault(kind, set()).update(k.arg for k in node.keywords if k.arg)
+
+    assert offered == {kind: set(names) for kind, names in OFFERS.items()}
+    assert OFFERS.keys() == KINDS.keys()
+
+
+# What follows breaks contracts, each in one way, and shows that the test which should notice does.
+
+
+class CrookedConfig(MetricConfig):
+    """Counts right predictions, with one thing crooked."""
+
+    use: Literal["crooked"]
+
+    fault: str = ""
+    """What is wrong with it."""
+
+
+class Crooked:
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
+
+    def statistics(self, predictions: Sequence[Any], references: Sequence[Any]) -> NDArray[np.float64]:
+        right = np.array([[p == r, 1] for p, r in zip(predictions, references, strict=True)], np.float64)
+        if self.fault == "one sum for all":
+            return right.sum(0, keepdims=True)
+        if self.fault == "rows that know of others":
+            return right / len(right)
+        return right.astype(int) if self.fault == "whole numbers" else right
+
+    def compute(self, total: NDArray[np.float64]) -> Mapping[str, float]:
+        share = float(total[0] / total[1]) if total[1] else 0.0
+        if self.fault == "changed statistics":
+            total += 1
+        if self.fault == "another name":
+            return {"accuracy": share}
+        return {"crooked": 1 - share if self.fault == "wrong direction" else share}
+
+
+def build_crooked(config: CrookedConfig) -> Crooked:
+    return Crooked(config.fault)
+
+
+@pytest.mark.parametrize(
+    ("fault", "noticed_by"),
+    [
+        ("one sum for all", "test_statistics_are_a_row_of_numbers_for_each_example"),
+        ("whole numbers", "test_statistics_are_a_row_of_numbers_for_each_example"),
+        ("rows that know of others", "test_an_examples_statistics_depend_on_it_alone"),
+        ("another name", "test_it_computes_the_measures_that_its_settings_name"),
+        ("changed statistics", "test_computing_leaves_the_statistics_alone"),
+        ("wrong direction", "test_what_cannot_be_beaten_is_not_beaten"),
+    ],
+)
+def test_the_contract_of_metrics_notices(fault: str, noticed_by: str) -> None:
+    class Contract(Labels):
+        component = Component(CrookedConfig, build=f"{__name__}:build_crooked")
+        settings = {"fault": fault}
+
+    assert noticed(Contract(), noticed_by)
+    Contract.settings = {}
+    assert not noticed(Contract(), noticed_by)
+
+
+class LeakyConfig(ModelConfig):
+    """Scores the mean of a text's embeddings, with one thing leaky."""
+
+    use: Literal["leaky"]
+
+    fault: str = ""
+    """What is wrong with it."""
+
+
+class Leaky(nn.Module):
+    def __init__(self, fault: str, size: int, labels: int) -> None:
+        super().__init__()
+        self.fault = fault
+        self.embedding = nn.Embedding(size, 4)
+        self.head = nn.Linear(4, labels + (fault == "a label too many"))
+        self.unused = nn.Linear(4, 4) if fault == "weights without use" else None
+        self.drawn = torch.from_numpy(np.random.default_rng().normal(size=())) if fault == "its own seed" else None
+        if self.drawn is not None:
+            nn.init.constant_(self.head.bias, float(self.drawn))
+
+    def forward(self, batch: Batch) -> Output:
+        mask = batch["attention_mask"][..., None].float()
+        if self.fault == "padding counts":
+            mask = torch.ones_like(mask)
+        mean = (self.embedding(batch["input_ids"]) * mask).sum(1) / mask.sum(1)
+        if self.fault == "rows see each other":
+            mean = mean - mean.mean(0)
+        if self.fault == "dropout for ever":
+            mean = nn.functional.dropout(mean, 0.5, training=True)
+        logits: Tensor = self.head(mean)
+        return Output(logits)
+
+
+def build_leaky(config: LeakyConfig, *, tokenizer: Tokenizer, head: Head) -> Leaky:
+    return Leaky(config.fault, tokenizer.vocab_size, len(head.labels))
+
+
+@pytest.mark.parametrize(
+    ("fault", "noticed_by"),
+    [
+        ("a label too many", "test_logits_have_the_shape_of_the_head"),
+        ("padding counts", "test_a_row_has_the_same_logits_alone_and_padded_among_others"),
+        ("rows see each other", "test_a_row_has_the_same_logits_alone_and_padded_among_others"),
+        ("dropout for ever", "test_evaluation_is_repeatable"),
+        ("weights without use", "test_every_weight_that_is_trained_has_a_gradient"),
+        ("its own seed", "test_the_seed_alone_decides_the_first_weights"),
+    ],
+)
+def test_the_contract_of_models_notices(fault: str, noticed_by: str, tmp_path: Path) -> None:
+    class Contract(ModelContract):
+        component = Component(LeakyConfig, build=f"{__name__}:build_leaky")
+        settings = {"fault": fault}
+        heads = ("sequence",)
+
+    tokenizer = Contract.tokenizer.__wrapped__(Contract())  # type: ignore[attr-defined]
+    assert noticed(Contract(), noticed_by, tokenizer, tmp_path)
+    Contract.settings = {}
+    assert not noticed(Contract(), noticed_by, tokenizer, tmp_path)
+
+
+class LazyConfig(OptimizerConfig):
+    """SGD with one thing amiss."""
+
+    use: Literal["lazy"]
+
+    lr: float = 0.01
+    """Learning rate."""
+
+    fault: str = ""
+    """What is wrong with it."""
+
+
+class Lazy(torch.optim.SGD):
+    def state_dict(self) -> dict[str, Any]:
+        state = super().state_dict()
+        return state | {"state": {}}
+
+
+def build_lazy(config: LazyConfig, *, parameters: Sequence[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
+    mine = [parameter for _, parameter in parameters]
+    if config.fault == "no biases":
+        mine = [parameter for parameter in mine if parameter.ndim > 1]
+    lr = config.lr / 2 if config.fault == "half the rate" else config.lr
+    kind = Lazy if config.fault == "a state that is lost" else torch.optim.SGD
+    return kind(mine, lr=lr, momentum=0.9, maximize=config.fault == "uphill")
+
+
+@pytest.mark.parametrize(
+    ("fault", "noticed_by"),
+    [
+        ("no biases", "test_it_holds_every_parameter_once"),
+        ("no biases", "test_a_step_moves_every_parameter_that_has_a_gradient_and_no_other"),
+        ("half the rate", "test_its_rate_is_the_settings_so_that_a_scheduler_can_scale_it"),
+        ("uphill", "test_the_loss_falls"),
+        ("a state that is lost", "test_it_goes_on_from_its_saved_state_as_if_it_had_never_stopped"),
+    ],
+)
+def test_the_contract_of_optimizers_notices(fault: str, noticed_by: str) -> None:
+    class Contract(OptimizerContract):
+        component = Component(LazyConfig, build=f"{__name__}:build_lazy")
+        settings = {"fault": fault}
+
+    assert noticed(Contract(), noticed_by)
+    Contract.settings = {}
+    assert not noticed(Contract(), noticed_by)
+
+
+PLUGIN = '''
+from typing import Literal
+from lmkit import Component, hookimpl
+from lmkit.kinds.optimizer import OptimizerConfig
+
+class LionConfig(OptimizerConfig):
+    """Sign-momentum optimizer."""
+
+    use: Literal["lion"]
+
+    lr: float = 1e-4
+    """Learning rate."""
+
+@hookimpl
+def provide_optimizers():
+    return [Component(LionConfig, build="{module}:lion")]
+
+def lion(config, *, parameters):
+    pass
+'''
+
+
+@pytest.mark.parametrize(
+    ("edit", "noticed_by"),
+    [
+        (("@hookimpl", ""), "test_it_provides_components"),
+        (("from typing import", "import torch\nfrom typing import"), "test_importing_it_imports_nothing_heavy"),
+        (("from typing import", "import transformers\nfrom typing import"), "test_importing_it_imports_nothing_heavy"),
+        (("from typing import", "import wandb\nfrom typing import"), "test_importing_it_imports_nothing_heavy"),
+        (
+            ("from typing import", "import pytorch_lightning\nfrom typing import"),
+            "test_importing_it_imports_nothing_heavy",
+        ),
+        (('Literal["lion"]', 'Literal["Lion_2"]'), "test_names_are_kebab_case"),
+        (('    """Learning rate."""', ""), "test_every_component_and_every_setting_is_explained"),
+        (('    """Sign-momentum optimizer."""', ""), "test_every_component_and_every_setting_is_explained"),
+        (('use: Literal["lion"]', 'use: Literal["lion"] = "lion"'), "test_use_has_no_default"),
+        (("*, parameters", "*, moon"), "test_every_builder_asks_for_what_its_kind_offers"),
+    ],
+)
+def test_the_contract_of_plugins_notices(
+    edit: tuple[str, str],
+    noticed_by: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    light_stand_ins: Callable[[], None],
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    light_stand_ins()
+    name = tmp_path.name  # modules of other tests have other names
+    for module, source in ((name, PLUGIN.replace(*edit)), (f"{name}_sound", PLUGIN)):
+        (tmp_path / f"{module}.py").write_text(source.replace("{module}", module))
+
+    class Contract(PluginContract):
+        module = name
+
+    assert noticed(Contract(), noticed_by)
+    Contract.module = f"{name}_sound"
+    assert not noticed(Contract(), noticed_by)
+
+
+@pytest.fixture
+def light_stand_ins(tmp_path: Path) -> Callable[[], None]:
+    """Empty modules in place of the heavy ones, for the contract's own interpreter: what counts is their name."""
+
+    def write() -> None:
+        for module in ("torch", "transformers", "wandb", "pytorch_lightning"):
+            (tmp_path / f"{module}.py").write_text("")
+
+    return write
+
+
+def noticed(contract: Any, test: str, *given: Any) -> bool:
+    """Whether a test of a contract fails."""
+    try:
+        getattr(contract, test)(*given)
+    except AssertionError:
+        return True
+    return False

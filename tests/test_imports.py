@@ -1,0 +1,78 @@
+"""What is imported when: nothing heavy before a run needs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lmkit
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"torch", "pytorch_lightning", "lightning", "transformers", "wandb"}
+
+
+def imported_by(program: str) -> set[str]:
+    """The top-level modules that a fresh interpreter holds after the program."""
+    code = f"{program}\nimport sys; print('modules', *{{name.partition('.')[0] for name in sys.modules}})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
+    return set(run.stdout.rpartition("modules")[2].split())
+
+
+def commands(line: str) -> str:
+    """A program that calls the command line in-process, whatever its exit code."""
+    return f"""
+import sys
+from lmkit.cli.main import main
+sys.argv = {["lmkit", *line.split()]!r}
+try:
+    main()
+except SystemExit:
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(commands("--help"), id="lmkit --help"),
+        pytest.param(commands("runs"), id="lmkit runs"),
+        pytest.param(commands("runs show nothing"), id="lmkit runs show"),
+        pytest.param(commands("run recipes/sentiment.yaml optimizer.lr=fast"), id="lmkit run, with a wrong recipe"),
+        pytest.param("import lmkit; lmkit.load_recipe('recipes/sentiment.yaml')", id="load_recipe"),
+        pytest.param("from lmkit.plugins import installed_plugins; installed_plugins()", id="installed_plugins"),
+        pytest.param("import lmkit.hookspecs, lmkit.kinds.rows, lmkit.kinds.tracker, lmkit.kinds.task", id="kinds"),
+        pytest.param("import lmkit.builtin.plugin, lmkit_starter.plugin", id="plugins"),
+    ],
+)
+def test_it_imports_nothing_heavy(program: str) -> None:
+    assert imported_by(program) & HEAVY == set()
+
+
+def test_help_imports_no_plugin_and_no_settings() -> None:
+    assert imported_by(commands("--help")) & {"pydantic", "pluggy", "yaml", "rich", "lmkit_starter"} == set()
+
+
+def test_importing_lmkit_imports_none_of_its_parts() -> None:
+    held = subprocess.run(
+        [sys.executable, "-c", "import lmkit, sys; print(*[name for name in sys.modules if name.startswith('lmkit')])"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+
+    assert held.stdout.split() == ["lmkit"]
+
+
+def test_every_public_name_can_be_had() -> None:
+    for name in lmkit.__all__:
+        assert callable(getattr(lmkit, name)), name
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'lmkit' has no attribute 'Trainer'"):
+        _ = lmkit.Trainer
