@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmkit.errors import LmkitError, ResourceError, UsageError
-from lmkit.plugins import installed_plugins
+from lmkit.errors import Fault, LmkitError, RecipeError, ResourceError, UsageError
+from lmkit.plugins import Plugins, installed_plugins
 from lmkit.recipe.document import dump_document
 from lmkit.recipe.load import load_recipe as _load
 from lmkit.recipe.schema import Recipe
@@ -37,8 +37,8 @@ from lmkit.records.store import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from lmkit.run.facts import Facts
     from lmkit.run.progress import Progress
-    from lmkit.run.session import Facts
     from lmkit.workers.mirror import Mirror
     from lmkit.workers.ranks import Ranks
 
@@ -50,7 +50,20 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises RecipeError, which holds every fault with its place.
     """
-    return _load(Path(path), overrides, installed_plugins().catalog)
+    plugins = installed_plugins()
+    try:
+        return _load(Path(path), overrides, plugins.catalog)
+    except RecipeError as error:
+        raise _with_broken_plugins(error, plugins) from None
+
+
+def _with_broken_plugins(error: RecipeError, plugins: Plugins) -> RecipeError:
+    """Where a component is not found, the plugins that might have given it and could not be loaded."""
+    broken = [plugin for plugin in plugins.found if plugin.cause is not None]
+    if not broken or not any(fault.path.endswith("use") for fault in error.faults):
+        return error
+    causes = [Fault("plugin", plugin.name, f"could not be loaded: {plugin.cause}") for plugin in broken]
+    return RecipeError([*error.faults, *causes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +144,10 @@ def run_recipe(
             if progress is not None:
                 progress.close()
             if mirror is not None:
-                places = [f"{name}: {_short(place)}" for name, place in mirror.urls().items()]
-                for line in [*mirror.finish(), *places]:
+                for line in mirror.finish():
                     _say(progress, line)
+                for name, place in mirror.urls().items():
+                    _say(progress, f"{name}: {_short(place)}")
     return Run(folder)
 
 
@@ -141,16 +155,17 @@ def _perform(
     recipe: Recipe, record: RunRecord, base: Path, folder: Path, progress: Progress | None, ranks: Ranks | None
 ) -> None:
     """The stages, and the record of what came of them, whatever that is."""
+    from lmkit.run.facts import Facts
     from lmkit.run.progress import NoProgress, Position
 
     progress = progress or NoProgress()
-    progress.show(Position("load torch and Lightning"))
-    with _quick_imports():
-        from lmkit.run.session import Facts, run_stages
     facts = Facts()
     state: State = "finished"
     failure = None
     try:
+        progress.show(Position("load torch and Lightning"))
+        with _quick_imports():
+            from lmkit.run.session import run_stages
         run_stages(recipe, base, folder, installed_plugins(), progress, facts)
     except BaseException as error:
         logger.debug("the run ended early", exc_info=error)
@@ -219,25 +234,21 @@ def _logged(folder: Path, progress: Progress | None) -> Iterator[None]:
     file.setLevel(logging.DEBUG)
     root = logging.getLogger()
     shown = _Shown(progress)
-    level, propagate = logger.level, logger.propagate
+    level = logger.level
     root.addHandler(file)
     logger.addHandler(shown)
     logger.setLevel(logging.DEBUG)
-    logging.captureWarnings(True)
-    warnings.simplefilter("default")
-    libraries = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric", "transformers")]
-    handlers = [library.handlers[:] for library in libraries]
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            logging.captureWarnings(True)
+            yield
     finally:
         logging.captureWarnings(False)
         logger.setLevel(level)
-        logger.propagate = propagate
         logger.removeHandler(shown)
         root.removeHandler(file)
         file.close()
-        for library, mine in zip(libraries, handlers, strict=True):
-            library.handlers = mine
 
 
 class _Shown(logging.Handler):

@@ -16,7 +16,7 @@ from lmkit.errors import PluginError
 class Settings(BaseModel):
     """A typed, frozen block of a recipe: unknown keys are faults, nothing is converted in silence."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True, allow_inf_nan=False)
 
 
 class ComponentConfig(Settings):

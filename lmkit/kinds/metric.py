@@ -28,7 +28,7 @@ class MetricConfig(ComponentConfig):
     @property
     def measures(self) -> tuple[str, ...]:
         """The names of the numbers it yields, which recipes can monitor. By default its own name."""
-        return (self.use.replace("-", "_"),)
+        return (self.use.rpartition("/")[2].replace("-", "_"),)
 
 
 class Metric(Protocol):

@@ -1,9 +1,11 @@
 """Models are torch modules that map a batch to an output.
 
 A builder is offered `tokenizer`, `target_tokenizer` (the same one where a recipe names none), `head`,
-`features` (those of the training rows) and the recipe's `folder`; it returns a `torch.nn.Module` with `forward(batch) -> Output`. A
-model for a `generation` head also has `encode(batch) -> cache` and `step(ids, cache) -> (logits,
-cache)`, so that text can be generated token by token. One that can recompute activations has
+`features` (those of the training rows) and the recipe's `folder`; it returns a `torch.nn.Module` with
+`forward(batch) -> Output`.
+
+A model for a `generation` head also has `encode(batch) -> cache` and `step(ids, cache) -> (logits, cache)`,
+so that text can be generated token by token. One that can recompute activations has
 `gradient_checkpointing_enable()`; one with a file format of its own has `save(folder)`.
 """
 
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Batch = dict[str, "Tensor"]
-"""Tensors by name; rows are padded at their end. Always `input_ids` (B, T) and `attention_mask` (B, T), true where a token is;
-`labels` (B,) or (B, T) for tasks with labels; `target_ids` (B, U) for tasks that generate text."""
+"""Tensors by name; rows are padded at their end. Always `input_ids` (B, T) and `attention_mask` (B, T), true where
+a token is; `labels` (B,) or (B, T) for tasks with labels; `target_ids` (B, U) for tasks that generate text."""
 
 
 class ModelConfig(ComponentConfig):

@@ -7,7 +7,6 @@ YAML is read as YAML 1.2's core schema: `3e-4` is a number, only `true` and `fal
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -208,11 +207,3 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _represent_text)
-
-
-def paths(node: Node, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Every key's path in the tree, parents first."""
-    if isinstance(node.value, dict):
-        for key, child in node.value.items():
-            yield (*prefix, key)
-            yield from paths(child, (*prefix, key))

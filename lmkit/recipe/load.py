@@ -17,7 +17,7 @@ from lmkit.errors import Fault, RecipeError
 from lmkit.kinds.data import DataConfig
 from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.task import TaskConfig
-from lmkit.recipe.document import Node, Place, parse_value, paths, read_document
+from lmkit.recipe.document import Node, Place, parse_value, read_document
 from lmkit.recipe.schema import STAGES, Recipe, TrainConfig, measures_of
 
 COMMAND_LINE = "command line"
@@ -330,8 +330,3 @@ def _ordered(faults: list[Fault]) -> list[Fault]:
         return (False, source, int(line), int(column)) if known else (True, fault.place, 0, 0)
 
     return sorted(dict.fromkeys(faults), key=position)
-
-
-def known_paths(tree: Node) -> list[str]:
-    """Every key of the tree as a dotted path."""
-    return [".".join(path) for path in paths(tree)]

@@ -52,7 +52,8 @@ def disk_errors(path: Path) -> Iterator[None]:
             ) from cause
         if cause.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise ResourceError(
-                f"{path} may not be written ({cause.strerror}); choose another folder with --runs"
+                f"{path} may not be written ({cause.strerror}); choose another folder with --runs, "
+                "or with LMKIT_CACHE for the cache"
             ) from cause
         raise
 

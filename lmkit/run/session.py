@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +18,15 @@ from lmkit.plugins import Plugins
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import write_json
 from lmkit.records.metrics import MetricsWriter
-from lmkit.records.record import SplitResult
 from lmkit.records.store import CHECKPOINTS, LEDGER, METRICS, MODEL
 from lmkit.run.evaluate import evaluate
+from lmkit.run.facts import Facts
 from lmkit.run.learner import WriteRow
 from lmkit.run.parts import Parts, build_data, build_metrics, build_model, build_task, build_tokenizers
 from lmkit.run.progress import Position, Progress
 from lmkit.run.save import save_model
 from lmkit.run.speed import choose_device, choose_precision, choose_threads, keep_memory, quicken_dropout
 from lmkit.run.train import Hardware, train
-
-
-@dataclass(slots=True)
-class Facts:
-    """What is known of a run so far, for its record; filled in as the stages go on."""
-
-    stage: str = "prepare"
-    step: int = 0
-    decisions: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-    results: dict[str, SplitResult] = field(default_factory=dict)
 
 
 def run_stages(
@@ -56,11 +42,12 @@ def run_stages(
         progress.show(Position("read the rows"))
         rows = prepare_rows(recipe, base, plugins.catalog)
         _check_splits(recipe, rows)
-        for line in rows.ledger.lines():
-            progress.say(line)
         progress.show(Position("tokenise, build the model"))
         parts = _build(recipe, rows, base, plugins, hardware)
-        write_json(folder / LEDGER, parts.data.ledger.as_json()) if rank == 0 else None
+        for line in parts.data.ledger.lines():
+            progress.say(line)
+        if rank == 0:
+            write_json(folder / LEDGER, parts.data.ledger.as_json())
         facts.data = _data_facts(parts)
     writer = MetricsWriter(folder / METRICS) if rank == 0 else None
 

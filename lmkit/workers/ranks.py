@@ -59,8 +59,9 @@ class Ranks:
 
 def run_rank(run_folder: str, rank: str) -> int:
     """The job of a rank's process: help to train the run in `run_folder`, write nothing."""
+    from lmkit.run.facts import Facts
     from lmkit.run.progress import NoProgress
-    from lmkit.run.session import Facts, run_stages
+    from lmkit.run.session import run_stages
 
     folder = Path(run_folder)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -167,7 +167,6 @@ def test_settings_out_of_range_are_refused(config: Any, wrong: dict[str, Any]) -
         config.model_validate(wrong)
 
 
-@pytest.mark.xfail(strict=True, reason="torch refuses it when it is built; SgdConfig wants a validator of its own")
 def test_nesterov_without_momentum_is_refused_with_the_settings() -> None:
     with pytest.raises(ValidationError, match="momentum"):
         SgdConfig(use="sgd", momentum=0.0, nesterov=True)

@@ -55,7 +55,9 @@ def test_one_label_alone_is_no_task(recipe_file: Path, reviews: Path) -> None:
 
 
 def test_an_empty_split_is_named(recipe_file: Path) -> None:
-    error, _ = failing(recipe_file, "data.split={train: 0.998, validation: 0.001, test: 0.001, group: null, stratify: null}")
+    shares = "{train: 0.998, validation: 0.001, test: 0.001, group: null, stratify: null}"
+
+    error, _ = failing(recipe_file, f"data.split={shares}")
 
     assert str(error).startswith("the validation split is empty")
 
@@ -146,7 +148,8 @@ def test_a_component_that_raises_is_told_with_its_kind_and_cause(
 
 
 def test_ctrl_c_ends_the_run_as_interrupted(recipe_file: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "lmkit", "run", str(recipe_file), "train.epochs=2000", "--runs", str(tmp_path / "r")]
+    run = ["run", str(recipe_file), "train.epochs=2000", "--runs", str(tmp_path / "r")]
+    command = [sys.executable, "-m", "lmkit", *run]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     _wait_for(lambda: any((tmp_path / "r").glob("*/metrics.jsonl")), 60)
     time.sleep(0.5)

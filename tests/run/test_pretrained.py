@@ -24,7 +24,26 @@ from lmkit.errors import DataError
 from lmkit.kinds.model import Head
 from lmkit.pretrained import pretrained_model, pretrained_tokenizer
 
-WORDS = "a fine and moving film bright acting throughout warm witty joy from start to end dull empty wooden".split()
+WORDS = [
+    "a",
+    "fine",
+    "and",
+    "moving",
+    "film",
+    "bright",
+    "acting",
+    "throughout",
+    "warm",
+    "witty",
+    "joy",
+    "from",
+    "start",
+    "to",
+    "end",
+    "dull",
+    "empty",
+    "wooden",
+]
 
 
 @pytest.fixture
@@ -33,7 +52,8 @@ def weights(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     folder = tmp_path / "tiny-bert"
     letters = [*"abcdefghijklmnopqrstuvwxyz0123456789,"]
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *letters, *(f"##{letter}" for letter in letters)]
+    inside = [f"##{letter}" for letter in letters]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *letters, *inside]
     (tmp_path / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)))
     tokenizer = BertTokenizerFast(str(tmp_path / "vocab.txt"), model_max_length=64)
     config = BertConfig(

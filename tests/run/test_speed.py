@@ -7,7 +7,14 @@ import torch
 from torch import nn
 
 from lmkit.recipe.schema import TrainConfig
-from lmkit.run.speed import QuickDropout, choose_device, choose_precision, choose_threads, multiplies_bf16, quicken_dropout
+from lmkit.run.speed import (
+    QuickDropout,
+    choose_device,
+    choose_precision,
+    choose_threads,
+    multiplies_bf16,
+    quicken_dropout,
+)
 
 
 def test_quick_dropout_drops_the_share_it_says_and_keeps_the_mean() -> None:

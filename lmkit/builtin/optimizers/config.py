@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from lmkit.kinds.optimizer import OptimizerConfig
 
@@ -51,3 +51,9 @@ class SgdConfig(OptimizerConfig):
 
     weight_decay: NonNegativeFloat = 0.0
     """L2 penalty's gradient per step; on matrices alone, never on norms and biases."""
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> SgdConfig:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov looks ahead by the momentum, which is 0")
+        return self

@@ -58,6 +58,7 @@ def build_bpe(config: BpeConfig, *, texts: Texts) -> Tokenizer:
 def _framed(backend: Backend) -> Tokenizer:
     """The tokenizer with its special tokens, which trainers number first, and where transformers puts them."""
     pad, unknown, begin, end, mask = range(len(SPECIAL))
+    backend.encode_special_tokens = True  # a text that says [PAD] means the word
     backend.post_processor = processors.TemplateProcessing(
         single=f"{BEGIN} $A {END}", pair=f"{BEGIN} $A {END} $B:1 {END}:1", special_tokens=[(BEGIN, begin), (END, end)]
     )
