@@ -35,11 +35,16 @@ def run(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe: a YAML file.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change: optimizer.lr=3e-5 model=lstm"),
+        typer.Argument(metavar="KEY=VALUE", help="Settings to change: optimizer.lr=3e-5 model=lstm"),
     ] = None,
-    stage: Annotated[list[str] | None, typer.Option("--stage", help="Run only this stage; may be repeated.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the run, instead of the recipe's.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed, instead of the recipe's.")] = None,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option("--stage", metavar="STAGE", help="Run only this stage, train or evaluate; may be repeated."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the run, instead of the recipe's.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed, instead of the recipe's.")] = None,
     runs: RunsFolder = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tell every fault's traceback.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print the run's folder only.")] = False,
@@ -47,6 +52,9 @@ def run(
     """Run a recipe: train, evaluate, and keep a record.
 
     Example: lmkit run recipes/sentiment.yaml optimizer.lr=3e-5 train.epochs=1
+
+    Exit codes: 0 done, 1 a bug, 2 the recipe, the command or the data, 4 the machine (disk, network, package index,
+    memory), 130 stopped by Ctrl-C.
     """
     from lmkit.cli.run import run_command
 

@@ -60,7 +60,7 @@ def _tell(run: Run, console: Console) -> None:
     for split, result in record.results.items():
         console.print()
         console.print(result_table(split, result))
-    seconds = sum(record.seconds.values())
-    console.print(f"\n{record.state} in {seconds / 60:.0f} min {seconds % 60:.0f} s: {run.folder}", soft_wrap=True)
+    minutes, seconds = divmod(round(sum(record.seconds.values())), 60)
+    console.print(f"\n{record.state} in {minutes} min {seconds} s: {run.folder}", soft_wrap=True)
     console.print(f"next: lmkit runs show {run.id}", soft_wrap=True)
     sys.stdout.flush()
