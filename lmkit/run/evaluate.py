@@ -18,7 +18,7 @@ from lmkit.recipe.schema import Recipe
 from lmkit.records.files import write_atomic
 from lmkit.records.record import Interval, SplitResult
 from lmkit.records.store import PREDICTIONS
-from lmkit.run.learner import Learner, Measured, WriteRow
+from lmkit.run.learner import Learner, Measured, WriteRow, watched
 from lmkit.run.parts import NamedMetric, Parts
 from lmkit.run.progress import Position, Progress
 from lmkit.run.speed import LIGHTNING_NAMES, choose_precision
@@ -52,7 +52,8 @@ def evaluate(
         callbacks=[_Watch(progress, len(batches))],
         **QUIET,
     )
-    trainer.validate(learner, measuring_loader(batches), verbose=False)
+    with watched(learner):
+        trainer.validate(learner, measuring_loader(batches), verbose=False)
     measured = learner.measured
     assert measured is not None  # the loop above has ended
     write_predictions(folder / PREDICTIONS / f"{split}.parquet", rows, references, measured)

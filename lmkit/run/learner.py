@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +75,8 @@ class Learner(pl.LightningModule):
         self.stepped: list[float] = []
         """When the first and the latest optimizer step ended: time.perf_counter less the pauses for validation."""
         self.first_step_at: float | None = None
-        self._shape = (0, 0)
+        self.shape = (0, 0)
+        """Rows and tokens of the newest batch."""
         self._pause = 0.0
         self._after_first = 0
         self._sum: Tensor | None = None
@@ -105,11 +107,8 @@ class Learner(pl.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """The batch's share of its accumulation window's mean loss, scaled for what Lightning and DDP divide by."""
-        self._shape = tuple(batch["input_ids"].shape)  # type: ignore[assignment]
-        try:
-            total = self.task.loss(self._output(batch), batch)
-        except (RuntimeError, MemoryError) as cause:
-            raise self._told(cause) from cause
+        self.shape = tuple(batch["input_ids"].shape)  # type: ignore[assignment]
+        total = self.task.loss(self._output(batch), batch)
         count = len(batch[ROWS])
         window = float(batch[WINDOW])
         if math.isfinite(window):
@@ -172,13 +171,10 @@ class Learner(pl.LightningModule):
         self._began = time.perf_counter()
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        self._shape = tuple(batch["input_ids"].shape)  # type: ignore[assignment]
-        try:
-            output = self._output(batch)
-            self._measured_loss.append(self.task.loss(output, batch).detach())
-            predictions = self.task.predict(self.model, output, batch)
-        except (RuntimeError, MemoryError) as cause:
-            raise self._told(cause) from cause
+        self.shape = tuple(batch["input_ids"].shape)  # type: ignore[assignment]
+        output = self._output(batch)
+        self._measured_loss.append(self.task.loss(output, batch).detach())
+        predictions = self.task.predict(self.model, output, batch)
         self._gathered.append((batch[ROWS].tolist(), predictions))
 
     def on_validation_epoch_end(self) -> None:
@@ -232,16 +228,23 @@ class Learner(pl.LightningModule):
             "Lower optimizer.lr, lengthen scheduler.warmup, or set train.precision: 32"
         )
 
-    def _told(self, cause: Exception) -> Exception:
-        """Running out of memory as what it is; any other error as it came."""
-        text = str(cause)
-        if isinstance(cause, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
-            rows, length = self._shape
-            return ResourceError(
-                f"memory ran out on a batch of {rows} rows × {length} tokens. Lower train.batch_size (with "
-                "train.accumulate raised, the result stays alike), evaluate.batch_size or task.max_length"
-            )
-        return cause
+
+@contextmanager
+def watched(learner: Learner) -> Iterator[None]:
+    """Tell Ctrl-C, which Lightning turns into an exit, and memory that ran out as what they are."""
+    try:
+        yield
+    except SystemExit as cause:
+        raise KeyboardInterrupt from cause
+    except (RuntimeError, MemoryError) as cause:
+        exhausted = isinstance(cause, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(cause)
+        if not exhausted:
+            raise
+        rows, length = learner.shape
+        raise ResourceError(
+            f"memory ran out on a batch of {rows} rows × {length} tokens. Lower train.batch_size (with "
+            "train.accumulate raised, the result stays alike), evaluate.batch_size or task.max_length"
+        ) from cause
 
 
 def _in_order(gathered: list[tuple[list[int], Predictions]]) -> Predictions:

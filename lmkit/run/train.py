@@ -26,7 +26,7 @@ from lmkit.data.batching import (
 from lmkit.errors import PluginError, TrainingError
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import write_atomic
-from lmkit.run.learner import Learner, WriteRow
+from lmkit.run.learner import Learner, WriteRow, watched
 from lmkit.run.parts import Parts
 from lmkit.run.progress import Position, Progress
 from lmkit.run.speed import LIGHTNING_NAMES, Device, Format
@@ -118,9 +118,10 @@ def train(
     )
     loaders = [measuring_loader(_measuring(parts, "validation", recipe, hardware))] if has_validation else None
     learner.train()  # transformers hands out its models in eval mode, and Lightning leaves the mode as it is
-    fit(trainer, learner, training_loader(batches, settings.workers), loaders)
-    if has_validation and (not learner.history or learner.history[-1][0] != trainer.global_step):
-        trainer.validate(learner, loaders, verbose=False)  # training ended between two validations
+    with watched(learner):
+        trainer.fit(learner, training_loader(batches, settings.workers), loaders)
+        if has_validation and (not learner.history or learner.history[-1][0] != trainer.global_step):
+            trainer.validate(learner, loaders, verbose=False)  # training ended between two validations
     if hardware.rank == 0:
         best.restore(learner)
     kept = best.step if best.step is not None else trainer.global_step
@@ -145,14 +146,6 @@ QUIET: dict[str, Any] = {
     "use_distributed_sampler": False,
 }
 """What lmkit does itself, and Lightning therefore need not."""
-
-
-def fit(trainer: pl.Trainer, learner: Learner, loader: Any, validation: Any) -> None:
-    """Trainer.fit, with Lightning's way of ending on Ctrl-C turned back into KeyboardInterrupt."""
-    try:
-        trainer.fit(learner, loader, validation)
-    except SystemExit as cause:
-        raise KeyboardInterrupt from cause
 
 
 def total_steps(recipe: Recipe, batches: int) -> int:

@@ -150,7 +150,13 @@ def test_a_component_that_raises_is_told_with_its_kind_and_cause(
 def test_ctrl_c_ends_the_run_as_interrupted(recipe_file: Path, tmp_path: Path) -> None:
     run = ["run", str(recipe_file), "train.epochs=2000", "--runs", str(tmp_path / "r")]
     command = [sys.executable, "-m", "lmkit", *run]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     _wait_for(lambda: any((tmp_path / "r").glob("*/metrics.jsonl")), 60)
     time.sleep(0.5)
 
