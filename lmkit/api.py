@@ -82,7 +82,7 @@ class Run:
         return read_record(self.folder)
 
     def metrics(self) -> pa.Table:
-        """All rows of metrics.jsonl as a table (`.to_pandas()` makes a data frame)."""
+        """All rows of metrics.jsonl as a table (with pandas installed, `.to_pandas()` makes a data frame)."""
         import pyarrow as pa
 
         return pa.Table.from_pylist(_even(list(read_metrics(self.folder / METRICS))))
@@ -112,7 +112,7 @@ def run_recipe(
     recipe_file: Path | None = None,
     overrides: Sequence[str] = (),
 ) -> Run:
-    """Run a recipe through its stages; `base` is the folder its paths are relative to.
+    """Run a recipe through its stages; `base` is the folder its paths are relative to: that of its file.
 
     What fails is in the run's record before it is raised: an LmkitError that says what to do, or
     whatever a component raised.
@@ -135,12 +135,9 @@ def run_recipe(
         write_text(folder / RECIPE, dump_document(recipe.model_dump(mode="json")))
         write_record(folder, record)
         mirror = _mirror(recipe, folder)
-        ranks = _ranks(recipe, folder)
         try:
-            _perform(recipe, record, base, folder, progress, ranks)
+            _perform(recipe, record, base, folder, progress)
         finally:
-            if ranks is not None:
-                ranks.end()
             if progress is not None:
                 progress.close()
             if mirror is not None:
@@ -151,9 +148,7 @@ def run_recipe(
     return Run(folder)
 
 
-def _perform(
-    recipe: Recipe, record: RunRecord, base: Path, folder: Path, progress: Progress | None, ranks: Ranks | None
-) -> None:
+def _perform(recipe: Recipe, record: RunRecord, base: Path, folder: Path, progress: Progress | None) -> None:
     """The stages, and the record of what came of them, whatever that is."""
     from lmkit.run.facts import Facts
     from lmkit.run.progress import NoProgress, Position
@@ -162,22 +157,26 @@ def _perform(
     facts = Facts()
     state: State = "finished"
     failure = None
+    ranks = None
     try:
+        ranks = _ranks(recipe, folder)
         progress.show(Position("load torch and Lightning"))
         with _quick_imports():
             from lmkit.run.session import run_stages
         run_stages(recipe, base, folder, installed_plugins(), progress, facts)
     except BaseException as error:
         logger.debug("the run ended early", exc_info=error)
-        fault = ranks.fault() if ranks else None
+        fault = ranks.fault() if ranks and not isinstance(error, LmkitError | KeyboardInterrupt) else None
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         message = fault or str(error) or ("stopped by the user" if state == "interrupted" else type(error).__name__)
         failure = Failure(type=type(error).__name__, message=message, stage=facts.stage, step=facts.step or None)
-        if fault and not isinstance(error, LmkitError | KeyboardInterrupt):
+        if fault:
             raise ResourceError(fault) from error
         raise
     finally:
         write_record(folder, _closed(record, facts, state, failure))
+        if ranks is not None:
+            ranks.end()
 
 
 def _closed(record: RunRecord, facts: Facts, state: State, failure: Failure | None) -> RunRecord:
@@ -238,6 +237,10 @@ def _logged(folder: Path, progress: Progress | None) -> Iterator[None]:
     root.addHandler(file)
     logger.addHandler(shown)
     logger.setLevel(logging.DEBUG)
+    for name in ("pytorch_lightning", "lightning_fabric"):  # imported before, they print to the terminal
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default")

@@ -23,8 +23,7 @@ def list_command(folder: Path | None, as_json: bool) -> None:
         values = summary.get("values") or {}
         known = {name: value for name, value in values.items() if value is not None and not name.endswith("/loss")}
         shown = "  ".join(f"{name} {value:.4f}" for name, value in known.items())
-        told = shown or (summary.get("failure") or "").splitlines()[:1]
-        text = told if isinstance(told, str) else (told[0] if told else "")
+        text = shown or next(iter((summary.get("failure") or "").splitlines()), "")
         print(
             f"{summary['id']:<{width}}  {summary['state']:<11}  {_length(summary.get('seconds')):>7}  {text}".rstrip()
         )
@@ -53,7 +52,8 @@ def show_command(wanted: str, folder: Path | None, as_json: bool) -> None:
         say(f"  recipe    {record.recipe_file} {' '.join(record.overrides)}".rstrip())
     if record.data:
         rows = ", ".join(f"{name} {count:,}" for name, count in record.data["rows"].items())
-        say(f"  data      {rows}; {record.data['parameters']:,} parameters, vocabulary {record.data['vocabulary']:,}")
+        say(f"  data      {rows}; vocabulary {record.data['vocabulary']:,}")
+        say(f"  model     {record.data['trained_parameters']:,} trained parameters")
     if record.decisions:
         say("  decided   " + ", ".join(f"{key} {value}" for key, value in record.decisions.items()))
     if record.training:

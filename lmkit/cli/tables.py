@@ -10,15 +10,13 @@ from rich.table import Table
 if TYPE_CHECKING:
     from lmkit.records.record import SplitResult
 
-PERCENT = 0.95
-
 
 def result_table(split: str, result: SplitResult) -> Table:
     """Each measure with its interval, beside every baseline's."""
     table = Table(box=box.SIMPLE_HEAD, title=f"{split}: {result.rows:,} rows", title_justify="left", pad_edge=False)
     table.add_column("measure")
     table.add_column("value", justify="right")
-    table.add_column("95 % interval", justify="right")
+    table.add_column(f"{result.confidence:.0%} interval".replace("%", " %"), justify="right")
     for name in result.baselines:
         table.add_column(name, justify="right")
     for measure, interval in result.measures.items():

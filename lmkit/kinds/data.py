@@ -21,8 +21,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class SplitConfig(Settings):
     """How rows are divided when the source gives no splits of its own.
 
-    Which split a row falls into depends on its content and `seed` alone: not on the machine,
-    nor (with `group`) on the order of the rows.
+    The division depends on the rows' content and `seed` alone: neither on the machine nor on the
+    recipe's own seed.
     """
 
     train: Fraction = 0.8

@@ -3,7 +3,7 @@
 A builder is offered `run_folder` (a Path) and `run_name`; it returns a `Tracker`. The mirror calls
 `start`, `log` with the rows of metrics.jsonl that lie beyond `cursor()`, and, when the run is over,
 `table` for its predictions and `finish`. Each may raise; the mirror keeps the error, and after a pause
-builds the tracker anew and begins with `start` again.
+begins with `start` again.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +94,8 @@ def pretrained_model(
         raise PluginError(f"pretrained encoders have no {head.kind} head; use the model 'encoder-decoder'")
     import transformers
 
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    with _loading(folder):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     config.num_labels = len(head.labels)
     config.id2label = dict(enumerate(head.labels))
     config.label2id = {label: number for number, label in enumerate(head.labels)}
@@ -104,13 +107,19 @@ def pretrained_model(
     transformers.logging.set_verbosity(logging.ERROR)  # it reports each new head as a suspicion; ours is always new
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model = getattr(transformers, classes[head.kind]).from_pretrained(
-            folder, config=config, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-        )
+        with _loading(folder):
+            model = getattr(transformers, classes[head.kind]).from_pretrained(
+                folder, config=config, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+            )
     finally:
         transformers.logging.set_verbosity(verbosity)
     quicken_bert(model)
     embedding = model.get_input_embeddings()
+    if read is not None and read.max() >= embedding.num_embeddings:
+        raise DataError(
+            f"the tokenizer has ids up to {read.max()}, the weights embed {embedding.num_embeddings}: "
+            "a pretrained model goes with its own tokenizer"
+        )
     if read is not None and type(embedding) is nn.Embedding and len(read) < embedding.num_embeddings * MOST:
         model.set_input_embeddings(PartlyTrainedEmbedding(embedding, torch.from_numpy(read)))
     return PretrainedModel(model)
@@ -124,13 +133,22 @@ def located(source: str, folder: Path, revision: str | None, patterns: tuple[str
     if (folder / source).is_dir():
         return folder / source
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     offline = os.environ.get("LMKIT_OFFLINE", "") not in ("", "0")
     try:
         return Path(
             snapshot_download(source, revision=revision, allow_patterns=list(patterns), local_files_only=offline)
         )
+    except (GatedRepoError, RevisionNotFoundError) as cause:
+        reason = str(cause).strip().splitlines()[0]
+        raise DataError(f"{source!r} of the Hugging Face hub cannot be had: {reason}") from cause
     except (HFValidationError, RepositoryNotFoundError) as cause:
         raise DataError(f"{source!r} is neither a folder below {folder} nor a model of the Hugging Face hub") from cause
     except (LocalEntryNotFoundError, OSError) as cause:
@@ -148,9 +166,13 @@ class PretrainedModel(nn.Module):
         self.network = network
         self._implementation = network.config._attn_implementation
         self._settable = network._can_set_attn_implementation()
+        self._longest = _positions(network)
 
     def forward(self, batch: Batch) -> Output:
         """`input_ids` (B, T) and `attention_mask` (B, T) to logits (B, C) or (B, T, C)."""
+        length = batch["input_ids"].shape[1]
+        if self._longest is not None and length > self._longest:
+            raise DataError(f"a text has {length} tokens, and this model reads {self._longest}; lower task.max_length")
         self._choose_attention(batch["input_ids"])
         mask: Tensor | None = batch["attention_mask"]
         if mask is not None and mask.device.type == "cpu" and bool(mask.all()):
@@ -175,6 +197,28 @@ class PretrainedModel(nn.Module):
         wanted = PLAIN if plain else self._implementation
         if self.network.config._attn_implementation != wanted:
             self.network.set_attn_implementation(wanted)
+
+
+def _positions(network: nn.Module) -> int | None:
+    """How many tokens a model with learnt positions can read; None where it has no such limit."""
+    tables = [
+        module
+        for name, module in network.named_modules()
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding)
+    ]
+    # RoBERTa's positions begin after its padding id.
+    sizes = [t.num_embeddings - (0 if t.padding_idx is None else t.padding_idx + 1) for t in tables]
+    return min(sizes, default=None)
+
+
+@contextmanager
+def _loading(folder: Path) -> Iterator[None]:
+    """Tell what transformers cannot load as what it is."""
+    try:
+        yield
+    except (OSError, ValueError) as cause:
+        reason = str(cause).strip().splitlines()[0]
+        raise DataError(f"{folder} holds no model that transformers can load: {reason}") from cause
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -108,8 +108,8 @@ class TrainConfig(Settings):
     """Processes that prepare batches; 0 prepares them in the training process, which suffices for text."""
 
     @model_validator(mode="after")
-    def _threads_are_for_the_processor(self) -> TrainConfig:
-        if self.strategy == "ddp" and self.devices == 1 and self.accelerator == "cpu":
+    def _ddp_has_devices_to_share(self) -> TrainConfig:
+        if self.strategy == "ddp" and self.devices == 1:
             raise ValueError("strategy 'ddp' shares work between devices; 'devices' is 1")
         return self
 

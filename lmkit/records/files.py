@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,14 +46,15 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Tell a full or read-only disk as what it is."""
     try:
         yield
-    except OSError as cause:
-        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as cause:
+        number = _system_error(cause)
+        if number in (errno.ENOSPC, errno.EDQUOT):
             raise ResourceError(
                 f"the disk is full: {path} could not be written; free some space and run again"
             ) from cause
-        if cause.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if number in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise ResourceError(
-                f"{path} may not be written ({cause.strerror}); choose another folder with --runs, "
+                f"{path} may not be written ({os.strerror(number)}); choose another folder with --runs, "
                 "or with LMKIT_CACHE for the cache"
             ) from cause
         raise
@@ -64,6 +66,14 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _system_error(cause: Exception) -> int | None:
+    """The system's number for what went wrong; libraries written in Rust tell it in words."""
+    if isinstance(cause, OSError):
+        return cause.errno
+    told = re.search(r"\(os error (\d+)\)", str(cause))
+    return int(told[1]) if told else None
 
 
 def _put(path: Path, text: str) -> None:

@@ -21,7 +21,7 @@ def provenance(folder: Path, plugins: Sequence[Plugin]) -> dict[str, Any]:
     """Where a run came from; `folder` is looked at for a git commit. Holds no environment variable."""
     return {
         "lmkit": lmkit.__version__,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": _command(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": platform.node(),
@@ -31,6 +31,12 @@ def provenance(folder: Path, plugins: Sequence[Plugin]) -> dict[str, Any]:
         "plugins": {plugin.name: plugin.version or lmkit.__version__ for plugin in plugins if plugin.cause is None},
         "packages": _packages(),
     }
+
+
+def _command() -> list[str]:
+    """lmkit's command line; of another program its name alone, since its arguments may hold anything."""
+    name = Path(sys.argv[0]).name
+    return [name, *sys.argv[1:]] if name in ("lmkit", "__main__.py") else [name]
 
 
 def usable_cores() -> int:
@@ -51,7 +57,8 @@ def processor() -> str:
 
 def _git(folder: Path) -> dict[str, Any] | None:
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
+        # The folder's own configuration names no command to run, and its index is left alone.
+        command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
 
     try:

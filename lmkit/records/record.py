@@ -34,6 +34,8 @@ class SplitResult(BaseModel):
     baselines: dict[str, dict[str, float | None]]
     """By the baseline's name, its value of each measure."""
     tables: dict[str, Any] = {}
+    confidence: float = 0.95
+    """Coverage of the intervals."""
     rate: float
     """Rows a second."""
 
@@ -69,7 +71,7 @@ class RunRecord(BaseModel):
     provenance: dict[str, Any] = {}
     """Command line, host, processor, packages, plugins and the code's commit."""
     decisions: dict[str, Any] = {}
-    """What the run measured or found and decided by: precision, threads, device, attention, the best checkpoint."""
+    """What the run measured or found and decided by: precision, threads, device, the weights that were kept."""
     data: dict[str, Any] = {}
     """Fingerprint of the source, rows of each split, labels."""
     seconds: dict[str, float] = {}

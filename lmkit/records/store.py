@@ -24,7 +24,6 @@ LOG = "log.txt"
 MODEL = "model"
 PREDICTIONS = "predictions"
 CHECKPOINTS = "checkpoints"
-MEASUREMENTS = "measurements"
 TRACKERS = "trackers"
 
 

@@ -33,6 +33,7 @@ def evaluate(
     hardware: Hardware,
     folder: Path,
     step: int,
+    epoch: int,
     write_row: WriteRow,
     progress: Progress,
 ) -> SplitResult:
@@ -57,13 +58,14 @@ def evaluate(
     measured = learner.measured
     assert measured is not None  # the loop above has ended
     write_predictions(folder / PREDICTIONS / f"{split}.parquet", rows, references, measured)
-    write_row(step, 0, "evaluate", {f"{split}/{name}": value for name, value in measured.measures.items()})
+    write_row(step, epoch, "evaluate", {f"{split}/{name}": value for name, value in measured.measures.items()})
     baselines = parts.task.baselines(parts.data.rows.splits["train"], rows)
     return SplitResult(
         rows=len(references),
         measures=_intervals(recipe, parts.metrics, measured),
         baselines={name: _measures(parts.metrics, guesses, references) for name, guesses in baselines.items()},
         tables=_tables(parts.metrics, measured),
+        confidence=recipe.evaluate.confidence,
         rate=round(len(references) / max(measured.seconds, 1e-9), 2),
     )
 

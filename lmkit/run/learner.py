@@ -79,6 +79,7 @@ class Learner(pl.LightningModule):
         """Rows and tokens of the newest batch."""
         self._pause = 0.0
         self._after_first = 0
+        self._lr = 0.0
         self._sum: Tensor | None = None
         self._items = 0.0
         self._row_step = 0
@@ -108,6 +109,7 @@ class Learner(pl.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """The batch's share of its accumulation window's mean loss, scaled for what Lightning and DDP divide by."""
         self.shape = tuple(batch["input_ids"].shape)  # type: ignore[assignment]
+        self._lr = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         total = self.task.loss(self._output(batch), batch)
         count = len(batch[ROWS])
         window = float(batch[WINDOW])
@@ -142,7 +144,7 @@ class Learner(pl.LightningModule):
         """Examples a second from the end of the first step to the end of the latest, validation left out."""
         if not self.stepped or self.stepped[1] <= self.stepped[0]:
             return None
-        return (self.examples - self._after_first) / (self.stepped[1] - self.stepped[0])
+        return self.trainer.world_size * (self.examples - self._after_first) / (self.stepped[1] - self.stepped[0])
 
     def _write_training_row(self, step: int, now: float) -> None:
         if self._sum is None or self._items == 0:
@@ -151,11 +153,10 @@ class Learner(pl.LightningModule):
         if not math.isfinite(self.loss):
             raise self._diverged()
         elapsed = max(now - self._row_time, 1e-9)
-        self.rate = (self.examples - self._row_examples) / elapsed
-        optimizer = self.trainer.optimizers[0]
+        self.rate = self.trainer.world_size * (self.examples - self._row_examples) / elapsed
         values = {
             "train/loss": self.loss,
-            "train/lr": float(optimizer.param_groups[0]["lr"]),
+            "train/lr": self._lr,
             "system/rate": self.rate,
             "system/memory_mb": _memory(self.device),
         }
@@ -222,9 +223,8 @@ class Learner(pl.LightningModule):
 
     def _diverged(self) -> TrainingError:
         step = self.trainer.global_step + 1
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         return TrainingError(
-            f"the loss became NaN or infinite at step {step} (learning rate {rate:.3g}). "
+            f"the loss became NaN or infinite at step {step} (learning rate {self._lr:.3g}). "
             "Lower optimizer.lr, lengthen scheduler.warmup, or set train.precision: 32"
         )
 
@@ -237,7 +237,9 @@ def watched(learner: Learner) -> Iterator[None]:
     except SystemExit as cause:
         raise KeyboardInterrupt from cause
     except (RuntimeError, MemoryError) as cause:
-        exhausted = isinstance(cause, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(cause)
+        exhausted = isinstance(cause, MemoryError | torch.OutOfMemoryError) or any(
+            words in str(cause) for words in ("can't allocate memory", "out of memory")
+        )
         if not exhausted:
             raise
         rows, length = learner.shape

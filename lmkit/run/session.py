@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +13,11 @@ import pytorch_lightning as pl
 import torch
 
 from lmkit.data.prepare import Rows, prepare_rows
-from lmkit.errors import DataError
+from lmkit.errors import DataError, ResourceError
 from lmkit.kinds.data import SPLITS
 from lmkit.plugins import Plugins
-from lmkit.recipe.schema import Recipe
-from lmkit.records.files import write_json
+from lmkit.recipe.schema import Recipe, TrainConfig
+from lmkit.records.files import disk_errors, write_json
 from lmkit.records.metrics import MetricsWriter
 from lmkit.records.store import CHECKPOINTS, LEDGER, METRICS, MODEL
 from lmkit.run.evaluate import evaluate
@@ -25,8 +26,10 @@ from lmkit.run.learner import WriteRow
 from lmkit.run.parts import Parts, build_data, build_metrics, build_model, build_task, build_tokenizers
 from lmkit.run.progress import Position, Progress
 from lmkit.run.save import save_model
-from lmkit.run.speed import choose_device, choose_precision, choose_threads, keep_memory, quicken_dropout
+from lmkit.run.speed import Device, choose_device, choose_precision, choose_threads, keep_memory, quicken_dropout
 from lmkit.run.train import Hardware, train
+
+logger = logging.getLogger("lmkit")
 
 
 def run_stages(
@@ -60,15 +63,18 @@ def run_stages(
         if "train" in recipe.stages:
             with _timed(facts, "train"):
                 _train(recipe, parts, hardware, folder, plugins, write_row, progress, facts)
-        if rank > 0:
-            return
-        with _timed(facts, "save"):
-            save_model(folder / MODEL, parts)
+            if rank > 0:
+                return
+            with _timed(facts, "save"):
+                save_model(folder / MODEL, parts)
+        else:
+            logger.warning("nothing was trained: the model is measured with the weights it starts with")
         if "evaluate" in recipe.stages:
             with _timed(facts, "evaluate"):
                 for split in recipe.evaluate.splits:
+                    step, epoch = facts.training.get("steps", 0), int(facts.training.get("epochs", 0))
                     facts.results[split] = evaluate(
-                        recipe, parts, split, hardware, folder, facts.training.get("steps", 0), write_row, progress
+                        recipe, parts, split, hardware, folder, step, epoch, write_row, progress
                     )
     finally:
         if writer is not None:
@@ -79,12 +85,23 @@ def decide_hardware(recipe: Recipe, rank: int = 0) -> Hardware:
     """Choose device, precision and threads, and set torch up for them."""
     settings = recipe.train
     device = choose_device(settings)
+    _check_device(settings, device)
     threads = choose_threads(settings.threads, settings.devices if device == "cpu" else 1)
     torch.set_num_threads(threads)
     if device == "cpu":
         keep_memory()
     pl.seed_everything(recipe.seed, workers=True, verbose=False)
     return Hardware(device, choose_precision(settings.precision, device), threads, rank, settings.devices)
+
+
+def _check_device(settings: TrainConfig, device: Device) -> None:
+    """Raises ResourceError where this machine has not the devices that the recipe asks for."""
+    there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(device)
+    if there is not None and there < settings.devices:
+        raise ResourceError(
+            f"the recipe asks for {settings.devices} {device} devices, this machine has {there}; "
+            "change train.accelerator or train.devices"
+        )
 
 
 def _check_splits(recipe: Recipe, rows: Rows) -> None:
@@ -106,6 +123,8 @@ def _build(recipe: Recipe, rows: Rows, base: Path, plugins: Plugins, hardware: H
     model = build_model(recipe, task, tokenizers, data.features["train"], base, catalog)
     if hardware.device == "cpu":
         quicken_dropout(model)
+    if hardware.rank > 0:
+        torch.manual_seed(recipe.seed + hardware.rank)  # each rank drops features of its own
     return Parts(task, *tokenizers, data, model, build_metrics(recipe, rows.labels, catalog))
 
 
@@ -119,7 +138,8 @@ def _train(
     progress: Progress,
     facts: Facts,
 ) -> None:
-    (folder / CHECKPOINTS).mkdir(exist_ok=True)
+    with disk_errors(folder):
+        (folder / CHECKPOINTS).mkdir(exist_ok=True)
     trained = train(recipe, parts, hardware, folder / CHECKPOINTS, plugins.catalog, write_row, progress)
     if hardware.rank == 0 and not any((folder / CHECKPOINTS).iterdir()):
         (folder / CHECKPOINTS).rmdir()
@@ -145,7 +165,7 @@ def _data_facts(parts: Parts) -> dict[str, Any]:
         "tokens": {name: len(column.values) for name, column in ids.items()},  # type: ignore[union-attr]
         "vocabulary": parts.tokenizer.vocab_size,
         "cached": parts.data.cached,
-        "parameters": sum(parameter.numel() for parameter in parts.model.parameters()),
+        "trained_parameters": sum(p.numel() for p in parts.model.parameters() if p.requires_grad),
     }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
+from lmkit.errors import UsageError
 from lmkit.records.provenance import usable_cores
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def choose_precision(wanted: Precision, device: Device) -> Format:
 
     Mixed bf16 keeps weights, losses and norms in float32; results did not differ beyond chance.
     """
+    if wanted == 16 and device == "cpu":
+        raise UsageError("precision 16 needs a GPU; a processor computes in bf16 or 32, and auto chooses")
     if wanted != "auto":
         return wanted
     if device == "cuda":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Sequence
@@ -128,7 +129,7 @@ def train(
     return Trained(
         steps=trainer.global_step,
         epochs=round(learner.examples * hardware.world / max(1, len(features["train"].weight)), 3),
-        examples=learner.examples,
+        examples=learner.examples * hardware.world,
         rate=learner.training_rate,
         first_step_at=learner.first_step_at,
         kept_step=kept,
@@ -174,7 +175,7 @@ class KeepBest(pl.Callback):
             return
         self._best, self.step = value, step
         if trainer.is_global_zero and not self._is_last(trainer):
-            write_atomic(self.path, lambda path: torch.save(pl_module.model.state_dict(), path))
+            write_atomic(self.path, lambda path: _put(path, pl_module.model.state_dict()))
 
     def restore(self, learner: Learner) -> None:
         """Put the best weights back, where training went on after them."""
@@ -184,6 +185,13 @@ class KeepBest(pl.Callback):
 
     def _is_last(self, trainer: pl.Trainer) -> bool:
         return trainer.global_step >= trainer.max_steps
+
+
+def _put(path: Path, state: dict[str, Any]) -> None:
+    """torch.save with Python's own writing, which tells a full disk as an OSError."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    path.write_bytes(buffer.getbuffer())
 
 
 class Watch(pl.Callback):

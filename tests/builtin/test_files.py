@@ -77,7 +77,7 @@ def test_a_file_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) ->
 
     assert str(told.value) == (
         f"there is no file {tmp_path}/review.jsonl; in its folder are recipe.yaml, reviews.jsonl. "
-        "Paths in a recipe are relative to the recipe."
+        "Paths in a recipe are relative to its folder."
     )
 
 

@@ -190,3 +190,38 @@ def _wait_for(condition: Callable[[], bool], seconds: float) -> None:
         if time.monotonic() > end:
             pytest.fail("nothing happened in time")
         time.sleep(0.1)
+
+
+def test_devices_that_are_not_there_are_told_before_anything_is_read(recipe_file: Path) -> None:
+    error, record = failing(recipe_file, "train.accelerator=cuda", "train.threads=null")
+
+    assert isinstance(error, ResourceError)
+    assert "the recipe asks for 1 cuda devices, this machine has 0" in str(error)
+    assert record.failure.stage == "start"
+
+
+def test_half_precision_on_a_processor_is_refused(recipe_file: Path) -> None:
+    error, _ = failing(recipe_file, "train.precision=16")
+
+    assert "precision 16 needs a GPU" in str(error)
+
+
+def test_evaluating_alone_says_that_nothing_was_trained(recipe_file: Path) -> None:
+    class Heard:
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+
+        def say(self, line: str) -> None:
+            self.lines.append(line)
+
+        def show(self, position: Any) -> None: ...
+
+        def close(self) -> None: ...
+
+    heard = Heard()
+    recipe = load_recipe(recipe_file, ["stages=[evaluate]"])
+
+    run = run_recipe(recipe, base=recipe_file.parent, progress=heard)
+
+    assert "nothing was trained: the model is measured with the weights it starts with" in heard.lines
+    assert not (run.folder / "model").exists()

@@ -181,3 +181,36 @@ def test_a_pretrained_model_trains_in_training_mode(recipe_file: Path, monkeypat
     run_recipe(load_recipe(recipe_file, ["train.epochs=1"]), base=recipe_file.parent)
 
     assert modes == {(True, True), (False, False)}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["task.max_length=128", "data.path=long.jsonl"], "this model reads 64; lower task.max_length"),
+        (
+            ["tokenizer={use: wordpiece, vocab_size: 5000, min_frequency: 1}", "data.path=long.jsonl"],
+            "its own tokenizer",
+        ),
+    ],
+    ids=["too long", "another tokenizer"],
+)
+def test_what_does_not_fit_the_weights_is_told(
+    recipe_file: Path, reviews: Path, overrides: list[str], message: str
+) -> None:
+    rows = [json.loads(line) for line in reviews.read_text().splitlines()]
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    long = [
+        row | {"text": " ".join(f"{row['text']} {a}{b}{n}" for n, (a, b) in enumerate(zip(letters, letters[1:])))}
+        for row in rows
+    ]
+    (reviews.parent / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in long))
+
+    with pytest.raises(DataError, match=message):
+        run_recipe(load_recipe(recipe_file, overrides), base=recipe_file.parent)
+
+
+def test_a_folder_without_weights_is_told(weights: Path) -> None:
+    (weights / "model.safetensors").unlink()
+
+    with pytest.raises(DataError, match="holds no model that transformers can load"):
+        pretrained_model(weights, Head("sequence", ("a", "b")))

@@ -63,4 +63,4 @@ def _found(path: Path) -> Path:
         sorted(other.name for other in path.parent.iterdir() if other.is_file())[:8] if path.parent.is_dir() else []
     )
     there = f"; in its folder are {', '.join(beside)}" if beside else ""
-    raise DataError(f"there is no file {path}{there}. Paths in a recipe are relative to the recipe.")
+    raise DataError(f"there is no file {path}{there}. Paths in a recipe are relative to its folder.")
