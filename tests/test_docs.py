@@ -190,3 +190,11 @@ def test_a_setting_without_a_docstring_has_none() -> None:
         """What b is."""
 
     assert setting_docstrings(Silent) == {"b": "What b is."}
+
+
+def test_no_page_holds_a_place_for_what_was_never_filled_in() -> None:
+    pages = [DOCS.parent / "README.md", *DOCS.glob("*.md")]
+
+    left = re.compile(r"\b(SIZES|TABLE|RECIPES|VALIDATION|START[A-Z]+|TODO|FIXME|TBD|XXX)\b")
+
+    assert {page.name: left.findall(page.read_text()) for page in pages if left.search(page.read_text())} == {}

@@ -198,11 +198,8 @@ def test_what_does_not_fit_the_weights_is_told(
     recipe_file: Path, reviews: Path, overrides: list[str], message: str
 ) -> None:
     rows = [json.loads(line) for line in reviews.read_text().splitlines()]
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    long = [
-        row | {"text": " ".join(f"{row['text']} {a}{b}{n}" for n, (a, b) in enumerate(zip(letters, letters[1:])))}
-        for row in rows
-    ]
+    words = " ".join(f"{first}{second}" for first in "abcdefgh" for second in "ijklmnop")
+    long = [row | {"text": f"{row['text']} {words}"} for row in rows]
     (reviews.parent / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in long))
 
     with pytest.raises(DataError, match=message):
