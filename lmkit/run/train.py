@@ -73,56 +73,22 @@ def train(
 
     Raises TrainingError when the loss is no number, ResourceError when memory or disk run out.
     """
-    settings = recipe.train
     features = parts.data.features
-    batches = TrainingBatches(
-        Collation(features["train"], parts.padding),
-        settings.batch_size,
-        settings.accumulate,
-        recipe.seed,
-        settings.length_batches,
-        hardware.rank,
-        hardware.world,
-    )
+    batches = _training_batches(recipe, parts, hardware)
     steps = total_steps(recipe, len(batches))
-    has_validation = "validation" in features
-    learner = Learner(
-        parts.model,
-        parts.task,
-        parts.metrics,
-        {name: parts.task.references(parts.data.rows.splits[name]) for name in ("validation",) if has_validation},
-        {name: features[name].weight for name in ("train", "validation") if name in features},
-        write_row,
-        settings.log_every,
-        lambda model: _optimizers(recipe, model, steps, catalog),
-    )
-    best = KeepBest(
-        folder / "best.ckpt",
-        recipe.monitor,
-        recipe.measures[recipe.monitor],
-        has_validation and settings.keep == "best",
-    )
-    watch = Watch(progress, recipe.monitor, steps, settings.epochs)
-    trainer = pl.Trainer(
-        accelerator={"cuda": "gpu"}.get(hardware.device, hardware.device),
-        devices=settings.devices,
-        strategy="ddp" if hardware.world > 1 else "auto",
-        precision=LIGHTNING_NAMES[hardware.precision],
-        max_epochs=settings.epochs if settings.epochs or settings.steps else 1,
-        max_steps=steps,
-        accumulate_grad_batches=settings.accumulate,
-        gradient_clip_val=settings.clip_norm,
-        deterministic=settings.deterministic,
-        callbacks=[best, watch, *_early_stopping(recipe)],
-        **_validation_times(recipe),
-        **QUIET,
-    )
-    loaders = [measuring_loader(_measuring(parts, "validation", recipe, hardware))] if has_validation else None
+    watches = "validation" in features
+    learner = _learner(recipe, parts, steps, catalog, write_row)
+    direction = recipe.measures[recipe.monitor]
+    best = KeepBest(folder / "best.ckpt", recipe.monitor, direction, watches and recipe.train.keep == "best")
+    watch = Watch(progress, recipe.monitor, steps, recipe.train.epochs)
+    trainer = _trainer(recipe, hardware, steps, [best, watch, *_early_stopping(recipe)])
+    loader = training_loader(batches, recipe.train.workers)
+    validation = measuring_loader(_measuring(parts, "validation", recipe, hardware)) if watches else None
     learner.train()  # transformers hands out its models in eval mode, and Lightning leaves the mode as it is
     with watched(learner):
-        trainer.fit(learner, training_loader(batches, settings.workers), loaders)
-        if has_validation and (not learner.history or learner.history[-1][0] != trainer.global_step):
-            trainer.validate(learner, loaders, verbose=False)  # training ended between two validations
+        trainer.fit(learner, loader, validation)
+        if watches and (not learner.history or learner.history[-1][0] != trainer.global_step):
+            trainer.validate(learner, validation, verbose=False)  # training ended between two validations
     if hardware.rank == 0:
         best.restore(learner)
     kept = best.step if best.step is not None else trainer.global_step
@@ -241,6 +207,50 @@ class Watch(pl.Callback):
 
     def _newest(self, learner: Learner) -> str | None:
         return f"{self.monitor} {learner.history[-1][1][self.monitor]:.3f}" if learner.history else None
+
+
+def _training_batches(recipe: Recipe, parts: Parts, hardware: Hardware) -> TrainingBatches:
+    return TrainingBatches(
+        Collation(parts.data.features["train"], parts.padding),
+        recipe.train.batch_size,
+        recipe.train.accumulate,
+        recipe.seed,
+        recipe.train.length_batches,
+        hardware.rank,
+        hardware.world,
+    )
+
+
+def _learner(recipe: Recipe, parts: Parts, steps: int, catalog: Catalog, write_row: WriteRow) -> Learner:
+    watched_splits = [name for name in ("validation",) if name in parts.data.features]
+    return Learner(
+        parts.model,
+        parts.task,
+        parts.metrics,
+        {name: parts.task.references(parts.data.rows.splits[name]) for name in watched_splits},
+        {name: parts.data.features[name].weight for name in ("train", *watched_splits)},
+        write_row,
+        recipe.train.log_every,
+        lambda model: _optimizers(recipe, model, steps, catalog),
+    )
+
+
+def _trainer(recipe: Recipe, hardware: Hardware, steps: int, callbacks: list[pl.Callback]) -> pl.Trainer:
+    settings = recipe.train
+    return pl.Trainer(
+        accelerator={"cuda": "gpu"}.get(hardware.device, hardware.device),
+        devices=settings.devices,
+        strategy="ddp" if hardware.world > 1 else "auto",
+        precision=LIGHTNING_NAMES[hardware.precision],
+        max_epochs=settings.epochs if settings.epochs or settings.steps else 1,
+        max_steps=steps,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip_norm,
+        deterministic=settings.deterministic,
+        callbacks=callbacks,
+        **_validation_times(recipe),
+        **QUIET,
+    )
 
 
 def _optimizers(recipe: Recipe, model: nn.Module, steps: int, catalog: Catalog) -> OptimizerLRScheduler:
