@@ -106,8 +106,9 @@ READERS: dict[str, Callable[[IO[bytes], str], pa.Table]] = {
 def _lines(stream: IO[bytes], name: str, encoding: str, newline: str) -> Iterator[str]:
     """The lines of a stream, without its byte order mark. Raises DataError for bytes that are not `encoding`."""
     number = 0
+    text = io.TextIOWrapper(stream, encoding=encoding, newline=newline)
     try:
-        for number, line in enumerate(io.TextIOWrapper(stream, encoding=encoding, newline=newline), start=1):
+        for number, line in enumerate(text, start=1):
             yield line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
     except UnicodeDecodeError as cause:
         number += 1 + cause.object[: cause.start].count(b"\n")
@@ -115,6 +116,9 @@ def _lines(stream: IO[bytes], name: str, encoding: str, newline: str) -> Iterato
             f"{name}:{number}: byte 0x{cause.object[cause.start]:02x} is not {encoding}. "
             "Save the file as utf-8, or say what it is, as in data.encoding: latin-1"
         ) from cause
+    finally:
+        if not stream.closed:
+            text.detach()  # the stream is its owner's to close
 
 
 def _column(values: list[Any], column: str, name: str, numbers: list[int]) -> pa.Array:
