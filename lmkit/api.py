@@ -60,7 +60,8 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
 def _with_broken_plugins(error: RecipeError, plugins: Plugins) -> RecipeError:
     """Where a component is not found, the plugins that might have given it and could not be loaded."""
     broken = [plugin for plugin in plugins.found if plugin.cause is not None]
-    if not broken or not any(fault.path.endswith("use") for fault in error.faults):
+    missed = [fault for fault in error.faults if fault.path.endswith("use") and "did you mean" not in fault.message]
+    if not broken or not missed:
         return error
     causes = [Fault("plugin", plugin.name, f"could not be loaded: {plugin.cause}") for plugin in broken]
     return RecipeError([*error.faults, *causes])
@@ -140,11 +141,10 @@ def run_recipe(
         finally:
             if progress is not None:
                 progress.close()
-            if mirror is not None:
-                for line in mirror.finish():
-                    _say(progress, line)
-                for name, place in mirror.urls().items():
-                    _say(progress, f"{name}: {_short(place)}")
+            for line in mirror.finish() if mirror else ():
+                _say(progress, line)
+        for name, place in mirror.urls().items() if mirror else ():
+            _say(progress, f"{name}: {_short(place)}")
     return Run(folder)
 
 

@@ -25,8 +25,20 @@ RunsFolder = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from lmkit import __version__
+
+        print(f"lmkit {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def lmkit() -> None:
+def lmkit(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Run language-model experiments from typed recipes."""
 
 
@@ -53,8 +65,8 @@ def run(
 
     Example: lmkit run recipes/sentiment.yaml optimizer.lr=3e-5 train.epochs=1
 
-    Exit codes: 0 done, 1 a bug, 2 the recipe, the command or the data, 4 the machine (disk, network, package index,
-    memory), 130 stopped by Ctrl-C.
+    Exit codes: 0 done, 1 a bug, 2 the recipe, the command or the data, 4 a plugin or the machine (disk, network,
+    package index, memory), 130 stopped by Ctrl-C.
     """
     from lmkit.cli.run import run_command
 

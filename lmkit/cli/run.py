@@ -61,6 +61,7 @@ def _tell(run: Run, console: Console) -> None:
         console.print()
         console.print(result_table(split, result))
     minutes, seconds = divmod(round(sum(record.seconds.values())), 60)
-    console.print(f"\n{record.state} in {minutes} min {seconds} s: {run.folder}", soft_wrap=True)
+    length = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    console.print(f"\n{record.state} in {length}: {run.folder}", soft_wrap=True)
     console.print(f"next: lmkit runs show {run.id}", soft_wrap=True)
     sys.stdout.flush()

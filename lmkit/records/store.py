@@ -88,7 +88,7 @@ def list_runs(runs: Path) -> list[dict[str, Any]]:
 
 
 def find_run(runs: Path, wanted: str) -> Path:
-    """The run folder whose id is, begins with or ends with `wanted`, or a path to one.
+    """The run folder whose id or name is `wanted`, whose id begins or ends with it, or a path to one.
 
     Raises UsageError when none or several do.
     """
@@ -98,14 +98,22 @@ def find_run(runs: Path, wanted: str) -> Path:
     exact = [path for path in folders if path.name == wanted]
     if exact:
         return exact[0]
-    near = sorted(path for path in folders if wanted and (path.name.startswith(wanted) or path.name.endswith(wanted)))
+    near = sorted(path for path in folders if _name_of(path) == wanted) or sorted(
+        path for path in folders if wanted and (path.name.startswith(wanted) or path.name.endswith(wanted))
+    )
     if len(near) == 1:
         return near[0]
     if near:
         raise UsageError(
-            f"{wanted!r} is the beginning or end of {len(near)} runs: {', '.join(p.name for p in near[:5])}"
+            f"{wanted!r} is the name, the beginning or the end of {len(near)} runs: "
+            f"{', '.join(p.name for p in near[:5])}"
         )
     raise UsageError(f"no run is called {wanted!r} in {runs}; `lmkit runs` lists what there is")
+
+
+def _name_of(run: Path) -> str:
+    """The name in a run's id, `<utc>-<name>-<4 hex>`."""
+    return run.name.partition("-")[2].rpartition("-")[0]
 
 
 def _entries(runs: Path) -> list[Path]:

@@ -147,3 +147,11 @@ def test_the_fingerprint_changes_with_any_file_and_setting_and_reads_no_rows(tmp
     train.write_text("this is\nno, table\nat all\n")
     os.utime(train, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert source(config, tmp_path).fingerprint() != changed
+
+
+def test_a_folder_given_for_a_file_is_told_with_the_files_in_it(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "train.csv").write_text("text,label\n")
+
+    with pytest.raises(DataError, match=r"rows is a folder; name a file in it: train\.csv"):
+        source(csv_config(path="rows"), tmp_path).load()

@@ -161,3 +161,9 @@ def test_a_reader_that_has_had_enough_is_told_nothing(tmp_path: Path) -> None:
 
     assert told.stdout == "20260301T101500Z-films-0000  finished\n"
     assert told.stderr == ""
+
+
+def test_the_version_is_told(lmkit: Call) -> None:
+    told = lmkit("--version")
+
+    assert (told.code, told.out) == (0, "lmkit 0.1.0\n")

@@ -228,7 +228,7 @@ def test_a_part_that_several_runs_share_is_told_with_their_ids(tmp_path: Path) -
         find_run(tmp_path, "20260301")
 
     assert str(raised.value) == (
-        "'20260301' is the beginning or end of 2 runs: 20260301T101500Z-films-0001, 20260301T101500Z-films-0002"
+        "'20260301' is the name, the beginning or the end of 2 runs: 20260301T101500Z-films-0001, 20260301T101500Z-films-0002"
     )
 
 
@@ -245,3 +245,13 @@ def test_a_folder_without_a_record_is_no_run_to_be_found(tmp_path: Path) -> None
 
     with pytest.raises(UsageError, match="no run is called '0001'"):
         find_run(tmp_path, "0001")
+
+
+def test_a_run_can_be_found_by_its_name_while_it_has_it_alone(tmp_path: Path) -> None:
+    wanted = keep(tmp_path, "20260301T101500Z-films-0001")
+    keep(tmp_path, "20260301T101500Z-more-films-0002")
+
+    assert find_run(tmp_path, "films") == wanted
+    keep(tmp_path, "20260302T101500Z-films-0003")
+    with pytest.raises(UsageError, match="of 2 runs"):
+        find_run(tmp_path, "films")

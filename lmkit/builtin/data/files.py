@@ -59,6 +59,9 @@ class FileSource:
 def _found(path: Path) -> Path:
     if path.is_file():
         return path
+    if path.is_dir():
+        files = ", ".join(sorted(other.name for other in path.iterdir() if other.is_file())[:8]) or "none"
+        raise DataError(f"{path} is a folder; name a file in it: {files}")
     beside = (
         sorted(other.name for other in path.parent.iterdir() if other.is_file())[:8] if path.parent.is_dir() else []
     )

@@ -73,11 +73,22 @@ class LstmLayer(nn.Module):
 
     def forward(self, x: Tensor, mirrored: Tensor) -> Tensor:
         """(B, T, W), (B, T) -> (B, T, H), or (B, T, 2 H) with both directions."""
-        ahead: Tensor = self.ahead(x)[0]
+        ahead = _states(self.ahead, x)
         if self.back is None:
             return ahead
-        back = _take(self.back(_take(x, mirrored))[0], mirrored)
+        back = _take(_states(self.back, _take(x, mirrored)), mirrored)
         return torch.cat((ahead, back), dim=-1)
+
+
+def _states(lstm: nn.LSTM, x: Tensor) -> Tensor:
+    """(B, T, W) -> (B, T, H); in float32 on processors for which oneDNN has no LSTM in bf16 (those without AVX-512)."""
+    states: Tensor
+    if x.is_cpu and torch.is_autocast_enabled("cpu") and torch.backends.mkldnn.is_available():
+        with torch.autocast("cpu", enabled=torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+            states = lstm(x if torch.is_autocast_enabled("cpu") else x.float())[0]
+        return states
+    states = lstm(x)[0]
+    return states
 
 
 def mirrored_places(real: Tensor) -> Tensor:
