@@ -9,8 +9,6 @@ tests/test_docs.py runs the check, so a setting cannot change without its page.
 from __future__ import annotations
 
 import inspect
-import json
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,15 +22,15 @@ from lmkit.kinds import KINDS, Kind
 from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.task import TaskConfig
 from lmkit.plugins import load_plugins
-from lmkit.recipe.document import parse_value
-from lmkit.recipe.load import BLOCKS, LISTS
 from lmkit.recipe.schema import Recipe
-from lmkit.testing.docstrings import setting_docstrings
+from lmkit.recipe.shape import BLOCKS, LISTS, settings_in
+from lmkit.recipe.words import default_in_words, paragraphs, setting_docstrings, type_in_words
 
 PAGE = Path(__file__).with_name("reference.md")
 PLUGINS: list[tuple[str, str | None, str]] = [
     (BUILTIN, None, "lmkit.builtin.plugin"),
     ("lmkit-starter", None, "lmkit_starter.plugin"),
+    ("lmkit-optimizers", None, "lmkit_optimizers.plugin"),
 ]
 
 INTRODUCTION = """\
@@ -41,7 +39,7 @@ INTRODUCTION = """\
 Written by `python docs/reference.py` from the settings classes and the hooks; edit those, not this page.
 
 - [Keys of a recipe](#keys-of-a-recipe)
-- [Components](#components), of lmkit and of lmkit-starter
+- [Components](#components), of lmkit, lmkit-starter and lmkit-optimizers
 - [Hooks](#hooks), which plugins implement
 
 Each setting is told with its type and its default. A component is written as `{use: name, ...}`, or as its plain
@@ -136,7 +134,7 @@ def _settings(config: type[BaseModel], fields: Iterable[str]) -> str:
         if name == "use":
             continue
         kind = BLOCKS.get(name) or LISTS.get(name) if config is Recipe else None
-        type_ = _type(schemas[name]) if kind is None else _component_type(name, kind)
+        type_ = type_in_words(schemas[name]) if kind is None else _component_type(name, kind)
         lines.append(f"- **`{name}`**: {type_}; {_default(config, name)}.  \n  {texts[name]}")
     return "\n".join(lines)
 
@@ -149,7 +147,7 @@ def _component_type(key: str, kind: str) -> str:
 def _nested(config: type[BaseModel], fields: Iterable[str], prefix: str, heading: str) -> Iterator[str]:
     """The settings classes that fields hold, each under its path."""
     for name in fields:
-        for inner in _classes(config.model_fields[name].annotation):
+        for inner in settings_in(config.model_fields[name].annotation):
             path = f"{prefix}{name}"
             yield f"{heading} `{path}`"
             yield _paragraphs(inner)
@@ -157,69 +155,12 @@ def _nested(config: type[BaseModel], fields: Iterable[str], prefix: str, heading
             yield from _nested(inner, inner.model_fields, f"{path}.", heading)
 
 
-def _classes(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [found for inner in get_args(annotation) for found in _classes(inner)]
-
-
-def _type(schema: dict[str, Any]) -> str:
-    """A JSON schema in words."""
-    match schema:
-        case {"anyOf": branches}:
-            return ", or ".join(map(_type, branches))
-        case {"$ref": _} | {"allOf": _}:
-            return "a mapping, see below"
-        case {"enum": values}:
-            return " | ".join(f"`{_written(value)}`" for value in values)
-        case {"const": value}:
-            return f"`{_written(value)}`"
-        case {"type": "array", "prefixItems": items}:
-            return f"a list of {len(items)}: {'; '.join(map(_type, items))}"
-        case {"type": "array", "items": items}:
-            return f"a list of: {_type(items)}"
-        case {"type": "object", "additionalProperties": values}:
-            return f"a mapping of names to: {_type(values)}"
-        case {"type": name}:
-            return _WORDS[name] + _bounds(schema)
-    raise ValueError(f"there are no words for the type {schema}")
-
-
-_WORDS = {
-    "integer": "a whole number",
-    "number": "a number",
-    "string": "text",
-    "boolean": "`true` | `false`",
-    "null": "`null`",
-}
-
-_SIGNS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
-
-
-def _bounds(schema: dict[str, Any]) -> str:
-    bounds = [f"{sign} {schema[key]}" for key, sign in _SIGNS.items() if key in schema]
-    return f" {' and '.join(bounds)}" if bounds else ""
-
-
 def _default(config: type[BaseModel], name: str) -> str:
-    field = config.model_fields[name]
     if name == "metrics" and config is Recipe:
         return "default: the task's"
     if name == "scheduler" and config is Recipe:
         return "default `constant`"
-    if field.is_required():
-        return "required"
-    value = field.get_default(call_default_factory=True)
-    return "optional" if isinstance(value, BaseModel) else f"default `{_written(value)}`"
-
-
-def _written(value: Any) -> str:
-    """A value as a recipe writes it."""
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_written, value))}]"
-    if isinstance(value, str) and re.fullmatch(r"[\w-]+", value) and parse_value(value, "").plain() == value:
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    return default_in_words(config, name)
 
 
 def _differs(kind: Kind, config: type[BaseModel], field: str) -> bool:
@@ -232,8 +173,7 @@ def _coded(names: Iterable[str]) -> str:
 
 
 def _paragraphs(config: type[BaseModel]) -> str:
-    paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(config.__doc__ or ""))
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    return "\n\n".join(paragraphs(config))
 
 
 def _first_paragraph(text: str | None) -> str:

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmkit.errors import Fault, LmkitError, RecipeError, ResourceError, UsageError
+from lmkit.errors import Fault, LmkitError, Place, RecipeError, ResourceError, UsageError
 from lmkit.plugins import Plugins, installed_plugins
 from lmkit.recipe.document import dump_document
-from lmkit.recipe.load import load_recipe as _load
+from lmkit.recipe.load import Loaded, load
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import write_text
 from lmkit.records.metrics import read_metrics
@@ -48,11 +48,19 @@ logger = logging.getLogger("lmkit")
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe at `path`, with overrides such as `"optimizer.lr=3e-5"`.
 
-    Raises RecipeError, which holds every fault with its place.
+    Raises RecipeError, which holds every fault with its place. Keys that have a new name are read, and logged.
     """
+    loaded = read_recipe(path, overrides)
+    for notice in loaded.notices:
+        logger.warning("%s", notice)
+    return loaded.recipe
+
+
+def read_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
+    """The recipe at `path` as `load_recipe` gives it, with what was written and what is accepted for now."""
     plugins = installed_plugins()
     try:
-        return _load(Path(path), overrides, plugins.catalog)
+        return load(Path(path), overrides, plugins.catalog)
     except RecipeError as error:
         raise _with_broken_plugins(error, plugins) from None
 
@@ -60,11 +68,17 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
 def _with_broken_plugins(error: RecipeError, plugins: Plugins) -> RecipeError:
     """Where a component is not found, the plugins that might have given it and could not be loaded."""
     broken = [plugin for plugin in plugins.found if plugin.cause is not None]
-    missed = [fault for fault in error.faults if fault.path.endswith("use") and "did you mean" not in fault.message]
+    missed = [fault for fault in error.faults if fault.path.endswith("use") and fault.message.startswith("no ")]
     if not broken or not missed:
         return error
-    causes = [Fault("plugin", plugin.name, f"could not be loaded: {plugin.cause}") for plugin in broken]
+    causes = [Fault(Place("plugin"), plugin.name, f"could not be loaded: {plugin.cause}") for plugin in broken[:MOST]]
+    if len(broken) > MOST:
+        causes.append(Fault(Place("plugin"), "", f"{len(broken) - MOST} more could not be loaded; see `lmkit plugins`"))
     return RecipeError([*error.faults, *causes])
+
+
+MOST = 3
+"""How many broken plugins are told where one of them may have had a component."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +151,7 @@ def run_recipe(
         write_record(folder, record)
         mirror = _mirror(recipe, folder)
         try:
-            _perform(recipe, record, base, folder, progress)
+            _perform(recipe, record, base, folder, plugins, progress)
         finally:
             if progress is not None:
                 progress.close()
@@ -148,8 +162,10 @@ def run_recipe(
     return Run(folder)
 
 
-def _perform(recipe: Recipe, record: RunRecord, base: Path, folder: Path, progress: Progress | None) -> None:
-    """The stages, and the record of what came of them, whatever that is."""
+def _perform(
+    recipe: Recipe, record: RunRecord, base: Path, folder: Path, plugins: Plugins, progress: Progress | None
+) -> None:
+    """The stages, and the record of what came of them, whatever that is; plugins that listen are told."""
     from lmkit.run.facts import Facts
     from lmkit.run.progress import NoProgress, Position
 
@@ -158,25 +174,40 @@ def _perform(recipe: Recipe, record: RunRecord, base: Path, folder: Path, progre
     state: State = "finished"
     failure = None
     ranks = None
+    raised: BaseException | None = None
     try:
+        _announce(plugins, "before_run", recipe=recipe, record=record, folder=folder)
         ranks = _ranks(recipe, folder)
         progress.show(Position("load torch and Lightning"))
         with _quick_imports():
             from lmkit.run.session import run_stages
-        run_stages(recipe, base, folder, installed_plugins(), progress, facts)
+        run_stages(recipe, base, folder, plugins, progress, facts)
     except BaseException as error:
+        raised = error
         logger.debug("the run ended early", exc_info=error)
         fault = ranks.fault() if ranks and not isinstance(error, LmkitError | KeyboardInterrupt) else None
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         message = fault or str(error) or ("stopped by the user" if state == "interrupted" else type(error).__name__)
         failure = Failure(type=type(error).__name__, message=message, stage=facts.stage, step=facts.step or None)
         if fault:
-            raise ResourceError(fault) from error
+            raised = ResourceError(fault)
+            raise raised from error
         raise
     finally:
-        write_record(folder, _closed(record, facts, state, failure))
+        closed = _closed(record, facts, state, failure)
+        write_record(folder, closed)
         if ranks is not None:
             ranks.end()
+        if raised is None:
+            _announce(plugins, "after_run", recipe=recipe, record=closed, folder=folder)
+        else:
+            _announce(plugins, "on_run_error", recipe=recipe, record=closed, folder=folder, error=raised)
+
+
+def _announce(plugins: Plugins, hook: str, **arguments: Any) -> None:
+    """Tell the plugins that listen; what one raises is told, and ends nothing."""
+    for line in plugins.announce(hook, **arguments):
+        logger.warning("%s", line)
 
 
 def _closed(record: RunRecord, facts: Facts, state: State, failure: Failure | None) -> RunRecord:

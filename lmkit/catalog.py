@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from lmkit.component import Component, ComponentConfig, build
 from lmkit.errors import LmkitError, PluginError
 from lmkit.kinds import KINDS
+from lmkit.spelling import nearest
 
 BUILTIN = "lmkit"
 
@@ -64,15 +64,22 @@ class UnknownComponentError(LmkitError):
 
     exit_code = 2
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], listed: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], names: Sequence[str]) -> None:
         shared = sorted(full for full in known if "/" in full and _plain(full) == name)
-        near = get_close_matches(name, list(known), n=1, cutoff=0.5)
+        self.suggestion = None if shared else nearest(name, known)
         if shared:
-            super().__init__(f"several plugins have {kind} {name!r}; write {' or '.join(map(repr, shared))}")
-        elif near:
-            super().__init__(f"no {kind} is called {name!r}; did you mean {near[0]!r}?")
+            self.reason = f"several plugins have {kind} {name!r}; write {' or '.join(map(repr, shared))}"
+        elif self.suggestion:
+            self.reason = f"no {kind} is called {name!r}"
         else:
-            super().__init__(f"no {kind} is called {name!r}; there are {', '.join(listed) or 'none'}")
+            self.reason = f"no {kind} is called {name!r}; there are {listed(kind, names)}"
+        super().__init__(self.reason + (f"; did you mean {self.suggestion!r}?" if self.suggestion else ""))
+
+
+def listed(kind: str, names: Sequence[str], most: int = 12) -> str:
+    """The names of a kind's components, or the first of many."""
+    more = f" and {len(names) - most} more (`lmkit plugins show {kind}`)" if len(names) > most else ""
+    return f"{', '.join(names[:most]) or 'none'}{more}"
 
 
 def _plain(name: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +17,23 @@ class Settings(BaseModel):
     """A typed, frozen block of a recipe: unknown keys are faults, nothing is converted in silence."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True, allow_inf_nan=False)
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Keys that were called otherwise, as `{"old": "new"}`: recipes may use the old name, and are told the new one.
+    An entry is kept for a minor version."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelativePath:
+    """Marks a text that names a file or folder, relative to the recipe. Written in a file that a recipe extends,
+    it is relative to that file."""
+
+    may_be_something_else: bool = False
+    """Whether it is a path only where it leads somewhere (otherwise, say, the id of a model on a hub)."""
+
+
+FilePath = Annotated[str, RelativePath()]
+"""The type of a setting that names a file or folder."""
 
 
 class ComponentConfig(Settings):
@@ -31,23 +48,28 @@ class Component:
     """Ties a settings class to the function that builds it.
 
     `build` is written "module:function" and imported only when a run needs it, so that
-    listing plugins and checking recipes never pays for torch.
+    listing plugins and checking recipes never pays for torch. A plugin that is one file, which cannot
+    be imported by name, gives the function itself.
     """
 
     config: type[ComponentConfig]
-    build: str
+    build: str | Callable[..., Any]
 
     @property
     def name(self) -> str:
-        """The literal of the settings' `use` field. Raises PluginError where it is none."""
+        """The literal of the settings' `use` field. Raises PluginError where it is none, or has a default."""
         field = self.config.model_fields.get("use")
         names = get_args(field.annotation) if field else ()
         if len(names) != 1 or not isinstance(names[0], str):
             raise PluginError(f"{self.config.__qualname__}.use must be a Literal of one name")
+        if field is not None and not field.is_required():
+            raise PluginError(f"{self.config.__qualname__}.use must have no default")
         return names[0]
 
     def load(self) -> Callable[..., Any]:
         """The builder. Raises PluginError when its module or function cannot be imported."""
+        if not isinstance(self.build, str):
+            return self.build
         module, _, function = self.build.partition(":")
         try:
             return getattr(import_module(module), function)  # type: ignore[no-any-return]

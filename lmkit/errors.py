@@ -25,15 +25,33 @@ class LmkitError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is written: a file's line and column, or the command line."""
+
+    source: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """One thing wrong with a recipe: where it stands, the path of its key, and what is wrong."""
 
-    place: str
+    place: Place
     path: str
     message: str
+    suggestion: str | None = None
+    """What was probably meant."""
+    owner: str | None = None
+    """Whose rule is broken: the core's, or a component's and its plugin's."""
 
     def __str__(self) -> str:
-        return f"{self.place}  {self.path}: {self.message}" if self.path else f"{self.place}  {self.message}"
+        hint = f"; did you mean {self.suggestion!r}?" if self.suggestion else ""
+        owner = f" ({self.owner})" if self.owner else ""
+        return f"{self.place}  {f'{self.path}: ' if self.path else ''}{self.message}{hint}{owner}"
 
 
 class RecipeError(LmkitError):
@@ -43,7 +61,13 @@ class RecipeError(LmkitError):
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
-        super().__init__("\n".join(map(str, self.faults)))
+        super().__init__("\n".join(told(self.faults)))
+
+
+def told(faults: Sequence[Fault], most: int = 50) -> list[str]:
+    """A line for each fault, or for the first of very many."""
+    more = [f"… and {len(faults) - most:,} more faults"] if len(faults) > most else []
+    return [*map(str, faults[:most]), *more]
 
 
 class UsageError(LmkitError):

@@ -1,4 +1,9 @@
-"""Every hook of lmkit. A plugin implements those that it needs and leaves the rest."""
+"""Every hook of lmkit. A plugin implements those that it needs and leaves the rest.
+
+`provide_<kind>s` is asked once, when plugins are loaded. The hooks around a run are called in the process of the
+command, each plugin's by itself: what one raises is told with its owner, and neither ends the run nor keeps the next
+from being called. What they are given is frozen; one may ask for fewer of the arguments.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,17 @@ from typing import TYPE_CHECKING
 from pluggy import HookimplMarker, HookspecMarker
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lmkit.component import Component
+    from lmkit.recipe.schema import Recipe
+    from lmkit.records.record import RunRecord
 
 hookspec = HookspecMarker("lmkit")
 hookimpl = HookimplMarker("lmkit")
+
+AROUND_RUNS = ("before_run", "after_run", "on_run_error")
+"""The hooks that are called around a run, and not when plugins are loaded."""
 
 
 @hookspec
@@ -51,3 +63,18 @@ def provide_metrics() -> list[Component]:
 @hookspec
 def provide_trackers() -> list[Component]:
     """Mirrors of runs. Built with the `run_folder` and `run_name`; return a `kinds.tracker.Tracker`."""
+
+
+@hookspec
+def before_run(recipe: Recipe, record: RunRecord, folder: Path) -> None:
+    """A run begins: its record says "running" and lies in `folder`, and no row has been read."""
+
+
+@hookspec
+def after_run(recipe: Recipe, record: RunRecord, folder: Path) -> None:
+    """A run has finished: `record` has its results, and `folder` holds the model and the predictions."""
+
+
+@hookspec
+def on_run_error(recipe: Recipe, record: RunRecord, folder: Path, error: BaseException) -> None:
+    """A run has failed or was interrupted: `record.failure` says at which stage, `error` is what was raised."""

@@ -20,10 +20,16 @@ from lmkit.component import Settings
 from lmkit.kinds import KINDS
 from lmkit.plugins import load_plugins
 from lmkit.recipe.schema import Recipe
-from lmkit.testing.docstrings import setting_docstrings
+from lmkit.recipe.words import setting_docstrings
 
 DOCS = Path(__file__).parents[1] / "docs"
-PLUGINS = load_plugins([(BUILTIN, None, "lmkit.builtin.plugin"), ("lmkit-starter", None, "lmkit_starter.plugin")])
+PLUGINS = load_plugins(
+    [
+        (BUILTIN, None, "lmkit.builtin.plugin"),
+        ("lmkit-starter", None, "lmkit_starter.plugin"),
+        ("lmkit-optimizers", None, "lmkit_optimizers.plugin"),
+    ]
+)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +146,7 @@ def test_the_hooks_on_the_page_are_those_that_there_are(page: str) -> None:
         if inspect.isfunction(value) and value.__module__ == hookspecs.__name__
     }
     assert told == live
-    assert list(told) == [kind.hook for kind in KINDS.values()]
+    assert list(told) == [*(kind.hook for kind in KINDS.values()), *hookspecs.AROUND_RUNS]
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lmkit import catalog, errors
-from lmkit.errors import Fault, LmkitError, RecipeError
+from lmkit.errors import Fault, LmkitError, Place, RecipeError
 
 CLASSES = {cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, LmkitError)}
 
@@ -31,12 +31,12 @@ def test_a_name_that_nothing_has_is_an_error_for_people() -> None:
 
 
 def test_a_fault_tells_its_place_its_path_and_what_is_wrong() -> None:
-    assert str(Fault("r.yaml:2:1", "train.epochs", "is missing")) == "r.yaml:2:1  train.epochs: is missing"
-    assert str(Fault("r.yaml", "", "is not UTF-8")) == "r.yaml  is not UTF-8"
+    assert str(Fault(Place("r.yaml", 2, 1), "train.epochs", "is missing")) == "r.yaml:2:1  train.epochs: is missing"
+    assert str(Fault(Place("r.yaml"), "", "is not UTF-8")) == "r.yaml  is not UTF-8"
 
 
 def test_a_recipe_error_tells_one_fault_a_line() -> None:
-    faults = [Fault("r.yaml:1:1", "a", "is missing"), Fault("r.yaml:2:1", "b", "is missing")]
+    faults = [Fault(Place("r.yaml", 1, 1), "a", "is missing"), Fault(Place("r.yaml", 2, 1), "b", "is missing")]
 
     error = RecipeError(faults)
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,15 +44,22 @@ def write_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WritePlugin
     return write
 
 
+def without_file(plugin: Plugin) -> Plugin:
+    return replace(plugin, file=None, notes=())
+
+
 BROKEN = {
     "a missing import": ("import not_installed_here\n", "ModuleNotFoundError: No module named 'not_installed_here'"),
     "a syntax error": ("def provide_optimizers(:\n", "SyntaxError: invalid syntax"),
     "an exit": ("import sys\nsys.exit('bye')\n", "SystemExit: bye"),
     "an error of its own": ("raise RuntimeError('no licence')\n", "RuntimeError: no licence"),
-    "a misspelt hook": (GOOD.replace("provide_optimizers", "provide_optimisers"), "unknown hook 'provide_optimisers'"),
+    "a misspelt hook": (
+        GOOD.replace("provide_optimizers", "provide_optimisers"),
+        "no hook is called 'provide_optimisers'; did you mean 'provide_optimizers'?",
+    ),
     "a hook with an argument too many": (
         GOOD.replace("provide_optimizers()", "provide_optimizers(model)"),
-        "PluginValidationError",
+        "provide_optimizers asks for model; it is given nothing",
     ),
     "a hook that raises": (
         "from lmkit import hookimpl\n@hookimpl\ndef provide_models():\n    return 1 / 0\n",
@@ -59,11 +67,11 @@ BROKEN = {
     ),
     "a number for a list": (
         "from lmkit import hookimpl\n@hookimpl\ndef provide_models():\n    return 3\n",
-        "TypeError: 'int' object is not iterable",
+        "provide_models gave 3, which is no list of components",
     ),
     "a text for a list": (
         "from lmkit import hookimpl\n@hookimpl\ndef provide_models():\n    return 'abc'\n",
-        "provide_models gave 'a', which is no Component",
+        "provide_models gave 'abc', which is no list of components",
     ),
     "settings of another kind": (
         GOOD.replace("provide_optimizers", "provide_models"),
@@ -91,7 +99,7 @@ def test_a_broken_plugin_is_kept_with_its_cause_and_harms_no_other(write_plugin:
     first, second = plugins.found
     assert (first.name, first.version, first.module) == ("lmkit-broken", "0.1", "lmkit_broken")
     assert first.cause is not None and cause in first.cause
-    assert second == Plugin("lmkit-lion", "1.0", "lmkit_lion", cause=None)
+    assert without_file(second) == Plugin("lmkit-lion", "1.0", "lmkit_lion", cause=None)
     assert plugins.catalog.names("optimizer") == ["lion"]
 
 
@@ -108,7 +116,8 @@ def test_a_plugin_of_which_one_hook_is_broken_provides_nothing_at_all(write_plug
 def test_a_plugin_may_provide_nothing(write_plugin: WritePlugin, given: str) -> None:
     module = write_plugin("lmkit_idle", f"from lmkit import hookimpl\n@hookimpl\ndef provide_models():\n    {given}\n")
 
-    assert load_plugins([("lmkit-idle", None, module)]).found == (Plugin("lmkit-idle", None, "lmkit_idle"),)
+    (found,) = load_plugins([("lmkit-idle", None, module)]).found
+    assert without_file(found) == Plugin("lmkit-idle", None, "lmkit_idle")
 
 
 def test_a_function_without_the_mark_is_no_hook(write_plugin: WritePlugin) -> None:
@@ -169,8 +178,8 @@ def test_distributions_are_found_by_their_entry_points(installed: Callable[..., 
         ("odd", "[lmkit]\nplugin = not a module!\n"),
     )
 
-    found = {plugin.name: plugin for plugin in plugins.found}
-    assert plugins.found[0] == Plugin("lmkit", None, "lmkit.builtin.plugin")
+    found = {plugin.name: without_file(plugin) for plugin in plugins.found}
+    assert without_file(plugins.found[0]) == Plugin("lmkit", None, "lmkit.builtin.plugin")
     assert found["Lmkit_Lion"] == Plugin("Lmkit_Lion", "1.0", "lmkit_lion")
     assert found["lmkit-twin"] == Plugin("lmkit-twin", "1.1", "lmkit_lion")
     assert found["gone"].cause == "ModuleNotFoundError: No module named 'gone'"

@@ -16,11 +16,37 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+plugins_app = typer.Typer(
+    help="List plugins, and show what their components ask for.", rich_markup_mode=None, invoke_without_command=True
+)
 runs_app = typer.Typer(help="List runs and tell what came of them.", rich_markup_mode=None, invoke_without_command=True)
-app.add_typer(runs_app, name="runs")
 
 RunsFolder = Annotated[
     Path | None, typer.Option("--runs", metavar="DIR", help="Folder of runs; by default LMKIT_RUNS, else ./runs.")
+]
+
+
+def _add_plugins(files: list[Path] | None) -> None:
+    for file in files or ():
+        from lmkit.plugins.installed import add_plugin_file
+
+        if not file.is_file():
+            raise typer.BadParameter(f"there is no file {file}")
+        add_plugin_file(file)
+
+
+PluginFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE.py",
+        callback=_add_plugins,
+        help="Add a plugin that is one file; may be repeated. LMKIT_PLUGINS does the same for every command.",
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Settings to change: optimizer.lr=3e-5 model=lstm"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 
@@ -38,6 +64,7 @@ def lmkit(
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version and exit.")
     ] = False,
+    plugin: PluginFiles = None,
 ) -> None:
     """Run language-model experiments from typed recipes."""
 
@@ -45,10 +72,7 @@ def lmkit(
 @app.command()
 def run(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe: a YAML file.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Settings to change: optimizer.lr=3e-5 model=lstm"),
-    ] = None,
+    overrides: Overrides = None,
     stage: Annotated[
         list[str] | None,
         typer.Option("--stage", metavar="STAGE", help="Run only this stage, train or evaluate; may be repeated."),
@@ -58,6 +82,7 @@ def run(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed, instead of the recipe's.")] = None,
     runs: RunsFolder = None,
+    plugin: PluginFiles = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tell every fault's traceback.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print the run's folder only.")] = False,
 ) -> None:
@@ -73,8 +98,111 @@ def run(
     run_command(recipe, tuple(overrides or ()), tuple(stage or ()), name, seed, runs, verbose=verbose, quiet=quiet)
 
 
+@app.command()
+def check(
+    recipes: Annotated[
+        list[str], typer.Argument(metavar="RECIPE|KEY=VALUE", help="Recipes, and settings to change in them.")
+    ],
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+) -> None:
+    """Tell every fault of recipes at once, without running them.
+
+    Example: lmkit check recipes/*.yaml
+
+    Exit codes: 0 all are well, 2 there is a fault.
+    """
+    from lmkit.cli.check import check_command
+
+    check_command(recipes, as_json)
+
+
+@app.command()
+def explain(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe: a YAML file.")],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY|KEY=VALUE", help="One key to explain, and settings to change."),
+    ] = None,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+) -> None:
+    """Print the complete recipe, with the source of each value.
+
+    Example: lmkit explain recipes/sentiment.yaml optimizer.lr
+    """
+    from lmkit.cli.explain import explain_command
+
+    explain_command(recipe, tuple(arguments or ()), as_json)
+
+
+@app.command()
+def recipes(as_json: AsJson = False, plugin: PluginFiles = None) -> None:
+    """List the recipes that came with lmkit."""
+    from lmkit.cli.recipes import recipes_command
+
+    recipes_command(as_json)
+
+
+@app.command()
+def new(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="The name of a shipped recipe; `lmkit recipes`.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; by default this folder.")
+    ] = None,
+    plugin: PluginFiles = None,
+) -> None:
+    """Copy a shipped recipe, to change it."""
+    from lmkit.cli.recipes import new_command
+
+    new_command(recipe, output)
+
+
+@app.command()
+def schema(
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; by default it is printed.")
+    ] = None,
+    plugin: PluginFiles = None,
+) -> None:
+    """Write the JSON Schema of recipes, with every installed component in it.
+
+    An editor with a YAML language server completes and checks recipes by it. The shipped recipes name it in a
+    comment: # yaml-language-server: $schema=recipe.schema.json
+    """
+    from lmkit.cli.schema import schema_command
+
+    schema_command(output)
+
+
+@plugins_app.callback()
+def plugins(context: typer.Context, as_json: AsJson = False, plugin: PluginFiles = None) -> None:
+    """List plugins: their state, what they provide, and why one failed. `lmkit plugins show optimizer adamw`."""
+    if context.invoked_subcommand is None:
+        from lmkit.cli.plugins import list_command
+
+        list_command(as_json)
+
+
+@plugins_app.command("show")
+def show_component(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="data, task, tokenizer, model, optimizer, ...")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A component; without it, the kind's components are listed.")
+    ] = None,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+) -> None:
+    """Show a component's settings: types, defaults, meaning."""
+    from lmkit.cli.plugins import show_command
+
+    show_command(kind, name, as_json)
+
+
 @runs_app.callback()
-def runs(context: typer.Context, folder: RunsFolder = None, as_json: AsJson = False) -> None:
+def runs(
+    context: typer.Context, folder: RunsFolder = None, as_json: AsJson = False, plugin: PluginFiles = None
+) -> None:
     """List runs, oldest first. `lmkit runs show ID` tells one."""
     if context.invoked_subcommand is None:
         from lmkit.cli.runs import list_command
@@ -90,11 +218,16 @@ def show(
     wanted: Annotated[str, typer.Argument(metavar="ID", help="A run's id, or the beginning or end of one.")],
     folder: RunsFolder = None,
     as_json: AsJson = False,
+    plugin: PluginFiles = None,
 ) -> None:
     """Tell one run: what was run, on what, and what came of it."""
     from lmkit.cli.runs import show_command
 
     show_command(wanted, folder or context.obj, as_json)
+
+
+app.add_typer(plugins_app, name="plugins")
+app.add_typer(runs_app, name="runs")
 
 
 def main() -> None:

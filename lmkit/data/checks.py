@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from lmkit.data.ledger import Finding, Ledger
 from lmkit.errors import DataError
+from lmkit.spelling import nearest
 
 if TYPE_CHECKING:
     from lmkit.kinds.data import ChecksConfig
@@ -38,11 +38,11 @@ def named_columns(table: pa.Table, names: dict[str, str], columns: Sequence[Colu
     absent = {name: source for name, source in sources.items() if source not in table.column_names}
     if absent:
         name, source = next(iter(absent.items()))
-        near = get_close_matches(source, table.column_names, n=1, cutoff=0.5)
+        near = nearest(source, table.column_names)
         raise DataError(
             f"{where} has no column {', '.join(map(repr, absent.values()))}; "
             f"it has {', '.join(map(repr, table.column_names))}. "
-            f"Say which column is meant: data.columns: {{{name}: {near[0] if near else '…'}}}"
+            f"Say which column is meant: data.columns: {{{name}: {near or '…'}}}"
         )
     others = [name for name in table.column_names if name not in {*sources, *sources.values()}]
     result = {name: table[name] for name in others}

@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from lmkit.component import ComponentConfig, Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
 Split = Literal["train", "validation", "test"]
@@ -103,6 +105,19 @@ class DataConfig(ComponentConfig):
 
     limit: Annotated[int, Field(gt=0)] | None = None
     """Use at most so many training rows, for a first try. Validation and test stay whole."""
+
+    @property
+    def given_splits(self) -> tuple[Split, ...] | None:
+        """The splits that the source gives, where its settings tell; None: rows are divided by `split`."""
+        return None
+
+    def column_names(self, folder: Path) -> tuple[str, ...] | None:
+        """The source's columns, where they can be told at once and for certain; None where they cannot.
+
+        Paths are relative to `folder`. Never raises for a source that is not there or cannot be read: that is
+        told where the rows are.
+        """
+        return None
 
 
 class Source(Protocol):

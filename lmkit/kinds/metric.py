@@ -18,12 +18,18 @@ if TYPE_CHECKING:
 
 Direction = Literal["max", "min"]
 
+Answer = Literal["a label", "tags", "text"]
+"""What a task predicts for a row: one label, one for each word, or a text."""
+
 
 class MetricConfig(ComponentConfig):
     """What every metric's settings have in common."""
 
     direction: ClassVar[Direction] = "max"
     """Whether more is better (`max`) or less (`min`)."""
+
+    reads: ClassVar[tuple[Answer, ...]] = ()
+    """The answers that it can measure, so that a recipe is told at once of a task with others; left empty, any."""
 
     @property
     def measures(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ so that text can be generated token by token. One that can recompute activations
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from lmkit.component import ComponentConfig
 
@@ -26,15 +26,22 @@ Batch = dict[str, "Tensor"]
 a token is; `labels` (B,) or (B, T) for tasks with labels; `target_ids` (B, U) for tasks that generate text."""
 
 
+HeadKind = Literal["sequence", "token", "generation"]
+
+
 class ModelConfig(ComponentConfig):
     """What every model's settings have in common: nothing yet but their name."""
+
+    head_kinds: ClassVar[tuple[HeadKind, ...]] = ()
+    """The heads that the model can have, so that a recipe is told at once of a task that needs another; left
+    empty, it is tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
     """What a model ends with: scores for a whole text, for each token, or for the next token."""
 
-    kind: Literal["sequence", "token", "generation"]
+    kind: HeadKind
     labels: tuple[str, ...] = ()
     """The names of the classes, in the order of the scores; empty for generation."""
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 from pydantic import Field
 
 from lmkit.component import ComponentConfig
-from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.metric import Answer
+from lmkit.kinds.model import Batch, Head, HeadKind, Output
 from lmkit.kinds.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ class TaskConfig(ComponentConfig):
 
     metrics: ClassVar[tuple[str, ...]] = ()
     """The metrics used when a recipe names none; the best checkpoint goes by the first measure."""
+
+    head_kind: ClassVar[HeadKind | None] = None
+    """What the model has to end with."""
+
+    answer: ClassVar[Answer | None] = None
+    """What a prediction is, by which metrics know whether they can read it."""
 
     one_answer: ClassVar[bool] = True
     """Whether equal inputs with different targets contradict each other."""

@@ -7,29 +7,17 @@ YAML is read as YAML 1.2's core schema: `3e-4` is a number, only `true` and `fal
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lmkit.errors import Fault, RecipeError
+from lmkit.errors import Fault, Place, RecipeError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 50
 MAX_NODES = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where something is written: a file's line and column, or the command line."""
-
-    source: str
-    line: int = 0
-    column: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,46 +52,55 @@ class Node:
         return node
 
 
-def read_document(path: Path) -> Node:
-    """The tree of a YAML file. Raises RecipeError for a file that cannot be read or is not YAML."""
+def read_document(path: Path, faults: list[Fault] | None = None) -> Node:
+    """The tree of a YAML file. Raises RecipeError for a file that cannot be read or is not YAML.
+
+    What leaves a tree to go on with (a key given twice) is added to `faults` where that is given, else raised.
+    """
     try:
         content = path.read_bytes()
-    except OSError as cause:
-        raise RecipeError([Fault(str(path), "", f"cannot be read: {cause.strerror}")]) from cause
+    except (OSError, ValueError) as cause:  # ValueError: a NUL in the path
+        reason = cause.strerror if isinstance(cause, OSError) else cause
+        raise RecipeError([Fault(Place(str(path)), "", f"cannot be read: {reason}")]) from cause
     if len(content) > MAX_BYTES:
-        raise RecipeError([Fault(str(path), "", f"is {len(content):,} bytes; a recipe has at most {MAX_BYTES:,}")])
+        message = f"is {len(content):,} bytes; a recipe has at most {MAX_BYTES:,}"
+        raise RecipeError([Fault(Place(str(path)), "", message)])
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as cause:
-        raise RecipeError([Fault(str(path), "", f"is not UTF-8: byte {cause.start} cannot be read")]) from cause
-    return parse_document(text, str(path))
+        raise RecipeError([Fault(Place(str(path)), "", f"is not UTF-8: byte {cause.start} cannot be read")]) from cause
+    return parse_document(text, str(path), faults)
 
 
-def parse_document(text: str, source: str) -> Node:
-    """The tree of YAML text. Raises RecipeError, with all doubled keys at once."""
+def parse_document(text: str, source: str, faults: list[Fault] | None = None) -> Node:
+    """The tree of YAML text; errors as those of `read_document`."""
     try:
         root = _compose(text)
     except yaml.MarkedYAMLError as cause:
         mark = cause.problem_mark or cause.context_mark
         place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source)
-        raise RecipeError([Fault(str(place), "", f"not YAML: {cause.problem or cause.context}")]) from cause
+        raise RecipeError([Fault(place, "", f"not YAML: {cause.problem or cause.context}")]) from cause
     except (yaml.YAMLError, ValueError) as cause:
-        raise RecipeError([Fault(source, "", f"not YAML: {' '.join(str(cause).split())}")]) from cause
+        raise RecipeError([Fault(Place(source), "", f"not YAML: {' '.join(str(cause).split())}")]) from cause
     except RecursionError as cause:
-        raise RecipeError([Fault(source, "", f"is nested deeper than {MAX_DEPTH} levels")]) from cause
+        raise RecipeError([Fault(Place(source), "", f"is nested deeper than {MAX_DEPTH} levels")]) from cause
     if root is None:
         return Node({}, Place(source, 1, 1))
     reader = _Reader(source)
-    tree = reader.read(root, 0)
-    if reader.faults:
+    tree = reader.read(root, ())
+    if reader.faults and faults is None:
         raise RecipeError(reader.faults)
+    (faults if faults is not None else []).extend(reader.faults)
     return tree
 
 
 def parse_value(text: str, source: str) -> Node:
     """The tree of one value, as an override writes it; empty text is null."""
-    node = parse_document(text, source) if text.strip() else Node(None, Place(source))
-    return _placed(node, Place(source))
+    place = Place(source)
+    try:
+        return _placed(parse_document(text, source), place) if text.strip() else Node(None, place)
+    except RecipeError as error:
+        raise RecipeError([replace(fault, place=place) for fault in error.faults]) from error
 
 
 def _placed(node: Node, place: Place) -> Node:
@@ -130,33 +127,34 @@ class _Reader:
         self.faults: list[Fault] = []
         self._count = 0
 
-    def read(self, node: yaml.Node, depth: int) -> Node:
+    def read(self, node: yaml.Node, path: tuple[str | int, ...]) -> Node:
         place = Place(self.source, node.start_mark.line + 1, node.start_mark.column + 1)
         self._count += 1
         if self._count > MAX_NODES:  # aliases are followed, so that a small text can be a huge tree
-            raise RecipeError([Fault(str(place), "", f"holds more than {MAX_NODES:,} values, its aliases followed")])
-        if depth > MAX_DEPTH:
-            raise RecipeError([Fault(str(place), "", f"is nested deeper than {MAX_DEPTH} levels")])
+            raise RecipeError([Fault(place, "", f"holds more than {MAX_NODES:,} values, its aliases followed")])
+        if len(path) > MAX_DEPTH:
+            raise RecipeError([Fault(place, "", f"is nested deeper than {MAX_DEPTH} levels")])
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, place, depth)
+            return self._mapping(node, place, path)
         if isinstance(node, yaml.SequenceNode):
-            return Node([self.read(child, depth + 1) for child in node.value], place)
+            return Node([self.read(child, (*path, index)) for index, child in enumerate(node.value)], place)
         plain = isinstance(node, yaml.ScalarNode) and node.style is None
         return Node(_scalar(node.value) if plain else node.value, place)
 
-    def _mapping(self, node: yaml.MappingNode, place: Place, depth: int) -> Node:
+    def _mapping(self, node: yaml.MappingNode, place: Place, path: tuple[str | int, ...]) -> Node:
         children: dict[str, Node] = {}
         key_places: dict[str, Place] = {}
         for key_node, child in node.value:
             key_place = Place(self.source, key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if not isinstance(key_node, yaml.ScalarNode):
-                self.faults.append(Fault(str(key_place), "", "a key must be a plain name"))
+                self.faults.append(Fault(key_place, ".".join(map(str, path)), "a key must be a plain name"))
                 continue
             key = key_node.value
             if key in children:
-                self.faults.append(Fault(str(key_place), key, f"is given twice; first at {key_places[key]}"))
+                message = f"is given twice; first at {key_places[key]}"
+                self.faults.append(Fault(key_place, ".".join(map(str, (*path, key))), message))
                 continue
-            children[key], key_places[key] = self.read(child, depth + 1), key_place
+            children[key], key_places[key] = self.read(child, (*path, key)), key_place
         return Node(children, place, tuple(key_places.items()))
 
 

@@ -3,105 +3,84 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+import os
+import re
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from lmkit.catalog import Catalog, UnknownComponentError
-from lmkit.component import ComponentConfig
-from lmkit.errors import Fault, RecipeError
-from lmkit.kinds.data import DataConfig
-from lmkit.kinds.metric import MetricConfig
-from lmkit.kinds.task import TaskConfig
-from lmkit.recipe.document import Node, Place, parse_value, read_document
-from lmkit.recipe.schema import STAGES, Recipe, TrainConfig, measures_of
+from lmkit.catalog import BUILTIN, Catalog, UnknownComponentError, listed
+from lmkit.component import ComponentConfig, RelativePath, Settings
+from lmkit.errors import Fault, Place, RecipeError
+from lmkit.recipe import environment, shape
+from lmkit.recipe.contradictions import contradictions
+from lmkit.recipe.document import Node
+from lmkit.recipe.layers import COMMAND_LINE, EXTENDS, layered
+from lmkit.recipe.schema import Recipe
+from lmkit.recipe.shape import BLOCKS, LISTS, settings_in
+from lmkit.spelling import nearest
 
-COMMAND_LINE = "command line"
+CORE = "the core"
+"""How faults name the owner of the keys that belong to no component."""
 
-BLOCKS = {
-    "data": "data",
-    "task": "task",
-    "tokenizer": "tokenizer",
-    "target_tokenizer": "tokenizer",
-    "model": "model",
-    "optimizer": "optimizer",
-    "scheduler": "scheduler",
-}
-"""The recipe's keys that hold one component, and its kind."""
 
-LISTS = {"metrics": "metric", "trackers": "tracker"}
-"""The recipe's keys that hold a list of components, and their kind."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A recipe, and where it came from."""
+
+    recipe: Recipe
+    tree: Node
+    """What was written, all layers merged: each value with its place."""
+    notices: tuple[Fault, ...] = ()
+    """What is accepted for now: keys that have a new name."""
 
 
 def load_recipe(path: Path, overrides: Sequence[str], catalog: Catalog) -> Recipe:
     """The recipe at `path` with `a.b=c` overrides applied. Raises RecipeError with every fault found."""
-    return typed_recipe(override(read_document(path), overrides), catalog)
+    return load(path, overrides, catalog).recipe
 
 
-def override(tree: Node, overrides: Sequence[str]) -> Node:
-    """The tree with each `a.b=c` merged in, later ones winning.
-
-    Mappings merge by key and lists are replaced; a block whose `use` changes is replaced whole.
-    """
+def load(path: Path, overrides: Sequence[str], catalog: Catalog) -> Loaded:
+    """The recipe at `path`, laid on what it extends, with overrides. Raises RecipeError with every fault found."""
     faults: list[Fault] = []
-    for text in overrides:
-        path, equals, value = text.partition("=")
-        keys = path.strip().split(".")
-        if not equals or not all(keys):
-            faults.append(Fault(COMMAND_LINE, text, "an override is written key=value, such as optimizer.lr=3e-5"))
-            continue
-        try:
-            node = parse_value(value, f"{COMMAND_LINE}: {text}")
-        except RecipeError as error:
-            faults += error.faults
-            continue
-        for key in reversed(keys):
-            node = Node({key: node}, node.place, ((key, node.place),))
-        tree = merge(tree, node)
-    if faults:
-        raise RecipeError(faults)
-    return tree
+    return _read(layered(path, overrides, faults), catalog, path.parent, faults)
 
 
-def merge(base: Node, over: Node) -> Node:
-    """`over` laid on `base`: mappings by key, everything else replaced."""
-    if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
-        if isinstance(base.value, str) and isinstance(over.value, dict) and over.value and "use" not in over.value:
-            return merge(Node({"use": base}, base.place), over)  # a plain name is short for {use: name}
-        return over
-    if "use" in over.value and over.value["use"].value != getattr(base.value.get("use"), "value", None):
-        return over
-    merged = dict(base.value)
-    for key, child in over.value.items():
-        merged[key] = merge(merged[key], child) if key in merged else child
-    places = {**dict(base.key_places), **dict(over.key_places)}
-    return Node(merged, base.place, tuple(places.items()))
+def typed_recipe(tree: Node, catalog: Catalog, faults: Sequence[Fault] = ()) -> Recipe:
+    """The tree as a recipe, every block checked by the one settings class its `use` names.
+
+    Raises RecipeError with every fault found, those of `faults`, found before, among them.
+    """
+    return _read(tree, catalog, None, list(faults)).recipe
 
 
-def typed_recipe(tree: Node, catalog: Catalog) -> Recipe:
-    """The tree as a recipe, every block checked by the one settings class its `use` names."""
+def _read(tree: Node, catalog: Catalog, folder: Path | None, faults: list[Fault]) -> Loaded:
     if not isinstance(tree.value, dict):
-        raise RecipeError([Fault(str(tree.place), "", "a recipe is a mapping of keys to settings")])
-    reader = _RecipeReader(tree, catalog)
+        raise RecipeError([*faults, Fault(tree.place, "", "a recipe is a mapping of keys to settings", owner=CORE)])
+    reader = _RecipeReader(tree, catalog, folder, faults)
     recipe = reader.read()
     if recipe is None or reader.faults:
-        raise RecipeError(_ordered(reader.faults))
-    return recipe
+        raise RecipeError(_ordered(reader.told()))
+    return Loaded(recipe, reader.tree, tuple(_ordered(reader.notices)))
 
 
 class _RecipeReader:
     """Reads one tree; gathers the faults of all its blocks before any is told."""
 
-    def __init__(self, tree: Node, catalog: Catalog) -> None:
+    def __init__(self, tree: Node, catalog: Catalog, folder: Path | None, faults: list[Fault]) -> None:
         self.tree = tree
         self.catalog = catalog
-        self.faults: list[Fault] = []
+        self.folder = folder
+        self.faults = faults
+        self.notices: list[Fault] = []
+        self._classes: dict[shape.Path, type[BaseModel]] = {}
+        self._meant: set[str] = set()
 
     def read(self) -> Recipe | None:
+        settings = self._settings()
         blocks: dict[str, Any] = {}
         for key, kind in BLOCKS.items():
             if key in self.tree.value and not (key == "target_tokenizer" and self.tree.value[key].value is None):
@@ -114,39 +93,68 @@ class _RecipeReader:
         task = blocks.get("task")
         if "metrics" not in self.tree.value and task is not None:
             blocks["metrics"] = tuple(self._default("metrics", name) for name in task.metrics)
-        settings = self._settings()
-        self._contradictions(blocks, settings)
+        self._unknown_keys()
+        self.faults += contradictions(self.tree, blocks, settings, self.catalog, self.folder)
         return self._whole(blocks, settings)
 
-    def _component(self, kind: str, node: Node, path: tuple[str | int, ...]) -> ComponentConfig | None:
+    def told(self) -> list[Fault]:
+        """The faults, without what another one explains: the key that is missing because it is misspelt."""
+        return [
+            fault for fault in self.faults if not (fault.message.startswith("is missing") and fault.path in self._meant)
+        ]
+
+    def _component(self, kind: str, node: Node, path: shape.Path) -> ComponentConfig | None:
         if isinstance(node.value, str):
             node = Node({"use": node}, node.place)
         if not isinstance(node.value, dict):
-            self._fault(node.place, path, f"is a name or a mapping with `use`, not {_shown(node.plain())}")
+            self._fault(node.place, path, f"is a name or a mapping with `use`, not {_shown(node.plain())}", CORE)
             return None
         use = node.value.get("use")
         if use is None or not isinstance(use.value, str):
-            found = "is missing" if use is None else f"is a component's name, not {_shown(use.plain())}"
-            names = ", ".join(self.catalog.names(kind))
-            self._fault((use or node).place, (*path, "use"), f"{found}; there are {names}")
+            self._no_use(kind, node, path)
             return None
         try:
             provided = self.catalog.find(kind, use.value)
         except UnknownComponentError as error:
-            self._fault(use.place, (*path, "use"), str(error))
+            self.faults.append(Fault(use.place, _dotted((*path, "use")), error.reason, error.suggestion))
             return None
-        plain = node.plain() | {"use": provided.component.name}
-        config: ComponentConfig | None = self._validated(
-            provided.component.config, plain, node, path, f"{kind} {use.value!r}, {provided.owner}"
-        )
+        owner = f"{kind} {use.value!r}, {'built-in' if provided.owner == BUILTIN else provided.owner}"
+        config_class = provided.component.config
+        self._classes[path] = config_class
+        node = self._prepared(node, config_class, path, owner)
+        self._keep(path, node)
+        plain = self._filled(node, path) | {"use": provided.component.name}
+        config: ComponentConfig | None = self._validated(config_class, plain, node, path, owner)
+        if config is None:
+            return None
+        config = environment.as_written(config, node)
         # The literal is the component's own name; a third party's may have been reached as dist/name.
-        return config.model_copy(update={"use": use.value}) if config and config.use != use.value else config
+        return config.model_copy(update={"use": use.value}) if config.use != use.value else config
 
-    def _components(
-        self, kind: str, node: Node, path: tuple[str | int, ...]
-    ) -> tuple[ComponentConfig | None, ...] | None:
+    def _no_use(self, kind: str, node: Node, path: shape.Path) -> None:
+        """Tell of a component without a name: one that is misspelt, or none at all."""
+        use = node.value.get("use")
+        names = listed(kind, self.catalog.names(kind))
+        if use is not None:
+            message = f"is a component's name, not {_shown(use.plain())}; there are {names}"
+            self._fault(use.place, (*path, "use"), message, CORE)
+            return
+        slip = next((key for key in node.value if nearest(key, ["use"])), None)
+        lower = {
+            key: child for key, child in node.value.items() if isinstance(child.value, dict) and "use" in child.value
+        }
+        if slip is not None:
+            self._fault(node.key_place(slip), (*path, slip), "unknown key", CORE, suggestion="use")
+        elif lower:
+            key, child = next(iter(lower.items()))
+            message = "unknown key; it belongs one level up"
+            self._fault(child.key_place("use"), (*path, key, "use"), message, CORE, _dotted((*path, "use")))
+        else:
+            self._fault(node.place, (*path, "use"), f"is missing; there are {names}", CORE)
+
+    def _components(self, kind: str, node: Node, path: shape.Path) -> tuple[ComponentConfig | None, ...] | None:
         if not isinstance(node.value, list):
-            self._fault(node.place, path, f"is a list of {kind}s, not {_shown(node.plain())}")
+            self._fault(node.place, path, f"is a list of {kind}s, not {_shown(node.plain())}", CORE)
             return None
         return tuple(self._component(kind, child, (*path, index)) for index, child in enumerate(node.value))
 
@@ -165,101 +173,149 @@ class _RecipeReader:
 
     def _settings(self) -> dict[str, Any]:
         """What the recipe says beside its components, by key; None for what is faulty."""
+        self.tree = self._prepared(self.tree, Recipe, (), CORE)
         given: dict[str, Any] = {}
         for key, node in self.tree.value.items():
-            if key in BLOCKS or key in LISTS:
-                continue
             field = Recipe.model_fields.get(key)
-            if field is None:
-                self._fault(self.tree.key_place(key), (key,), _unknown_key(key, Recipe.model_fields))
+            if key in BLOCKS or key in LISTS or field is None:
                 continue
-            value = node.plain()
-            given[key] = self._validated(field.annotation, value, node, (key,), "the core", field.metadata)
+            for at, place in _references(node, (key,)):
+                self._fault(place, at, "a variable can be named in the settings of components only", CORE)
+            given[key] = self._validated(field.annotation, node.plain(), node, (key,), CORE, field.metadata)
         return given
+
+    def _unknown_keys(self) -> None:
+        """Tell of the keys that no recipe has, now that it is known which keys this one can have where."""
+        for key in self.tree.value:
+            if key not in Recipe.model_fields:
+                self._unknown((key,), [*Recipe.model_fields, EXTENDS], self.tree.key_place(key), CORE)
+
+    def _unknown(self, path: shape.Path, siblings: Iterable[str], place: Place, owner: str) -> None:
+        classes: dict[shape.Path, type[BaseModel]] = {(): Recipe, **self._classes}
+        whole = {at: keys for begin, model in classes.items() for at, keys in shape.keys_of(model, begin)}
+        message, suggestion = shape.meant(path, siblings, whole)
+        self._fault(place, path, message, owner, suggestion)
+        if suggestion:
+            self._meant |= {suggestion, _dotted((*path[:-1], suggestion))}
 
     def _whole(self, blocks: dict[str, Any], settings: dict[str, Any]) -> Recipe | None:
         """The recipe, where nothing is faulty or missing."""
         for key, field in Recipe.model_fields.items():
             if field.is_required() and key not in settings and key not in blocks and key != "metrics":
-                self._fault(self.tree.place, (key,), "is missing")
+                self._fault(self.tree.place, (key,), "is missing", CORE)
         if self.faults:
             return None
         try:
             return Recipe.model_validate(settings | blocks)
         except ValidationError as error:
-            self._gather(error, self.tree, (), "the core", Recipe)
+            self._gather(error, self.tree, (), CORE, Recipe)
             return None
 
+    def _prepared(self, node: Node, model: type[BaseModel], path: shape.Path, owner: str) -> Node:
+        """The node with old keys under their new names, and paths of base files relative to the recipe's folder."""
+        if not isinstance(node.value, dict):
+            return node
+        renamed = model.renamed if issubclass(model, Settings) else {}
+        children: dict[str, Node] = {}
+        places: dict[str, Place] = {}
+        for key, child in node.value.items():
+            name, place = renamed.get(key, key), node.key_place(key)
+            if name != key:
+                self._renamed(node, key, name, path, owner)
+            if name in children and places[name].source == place.source:
+                continue
+            field = model.model_fields.get(name)
+            inner = settings_in(field.annotation) if field is not None and name not in BLOCKS | LISTS else []
+            if len(inner) == 1:
+                child = self._prepared(child, inner[0], (*path, name), owner)
+            if field is not None:
+                child = self._rebased(child, _relative_path(field.annotation, field.metadata))
+            children[name], places[name] = child, place
+        return Node(children, node.place, tuple(places.items()))
+
+    def _renamed(self, node: Node, old: str, new: str, path: shape.Path, owner: str) -> None:
+        at, place = _dotted((*path, old)), node.key_place(old)
+        if new in node.value and node.key_place(new).source == place.source:
+            self.faults.append(Fault(place, at, f"is the old name of {new!r}, which is given too", owner=owner))
+        else:
+            message = f"is called {new!r} now; the old name is read until the next minor version"
+            self.notices.append(Fault(place, at, message, owner=owner))
+
+    def _rebased(self, node: Node, marker: RelativePath | None) -> Node:
+        """A path that is relative to the base file it is written in, relative to the recipe's folder."""
+        source, text = node.place.source, node.value
+        if marker is None or self.folder is None or not isinstance(text, str) or source.startswith(COMMAND_LINE):
+            return node
+        beside = Path(source).parent
+        if beside == self.folder or os.path.isabs(text) or text.startswith("${env:"):
+            return node
+        if marker.may_be_something_else and not (beside / text).exists():
+            return node
+        return Node(os.path.join(os.path.relpath(beside, self.folder), text), node.place)
+
+    def _keep(self, path: shape.Path, node: Node) -> None:
+        """Put a component's node in its place in the tree."""
+        key, *rest = path
+        old = self.tree.value[key]
+        new = Node([node if [i] == rest else child for i, child in enumerate(old.value)], old.place) if rest else node
+        self.tree = Node(self.tree.value | {key: new}, self.tree.place, self.tree.key_places)
+
+    def _filled(self, node: Node, path: shape.Path) -> Any:
+        """The node's plain value with its variables filled in; those that cannot be are faults."""
+        if isinstance(node.value, dict):
+            return {key: self._filled(child, (*path, key)) for key, child in node.value.items()}
+        if isinstance(node.value, list):
+            return [self._filled(child, (*path, index)) for index, child in enumerate(node.value)]
+        if not isinstance(node.value, str) or "${env:" not in node.value:
+            return node.value
+        wrong = environment.problem(node.value)
+        if wrong:
+            self._fault(node.place, path, wrong, CORE)
+            return node.value
+        return environment.filled(node.value)
+
     def _validated(
-        self,
-        type_: Any,
-        value: Any,
-        node: Node,
-        path: tuple[str | int, ...],
-        owner: str,
-        metadata: Sequence[Any] = (),
+        self, type_: Any, value: Any, node: Node, path: shape.Path, owner: str, metadata: Sequence[Any] = ()
     ) -> Any:
         if isinstance(value, str) and isinstance(type_, type) and issubclass(type_, BaseModel):
             value = {"use": value} if "use" in type_.model_fields else value
-        adapter: TypeAdapter[Any] = TypeAdapter(_annotated(type_, metadata))
         try:
             # As JSON, so that strictness refuses a boolean for a number and yet takes a list for a tuple.
-            return adapter.validate_json(json.dumps(value), strict=True)
+            text = json.dumps(value)
+            if isinstance(type_, type) and issubclass(type_, BaseModel) and not metadata:
+                return type_.model_validate_json(text, strict=True)
+            return TypeAdapter(_annotated(type_, metadata)).validate_json(text, strict=True)
         except ValidationError as error:
             self._gather(error, node, path, owner, type_)
-            return None
+        except Exception as cause:
+            if owner == CORE or owner.endswith("built-in"):
+                raise
+            self._fault(node.place, path, f"its settings cannot be checked: {type(cause).__name__}: {cause}", owner)
+        return None
 
-    def _gather(self, error: ValidationError, node: Node, path: tuple[str | int, ...], owner: str, type_: Any) -> None:
+    def _gather(self, error: ValidationError, node: Node, path: shape.Path, owner: str, type_: Any) -> None:
         for problem in error.errors(include_url=False):
             location = tuple(step for step in problem["loc"] if not _is_branch(step, node, problem["loc"]))
-            at = node.find(location)
-            place = at.place
-            kind = problem["type"]
+            at, kind, suggestion = node.find(location), problem["type"], None
             if kind == "extra_forbidden":
                 parent, key = node.find(location[:-1]), str(location[-1])
-                place = parent.key_place(key)
                 siblings = _fields_at(type_, location[:-1])
-                message = f"{_unknown_key(key, siblings)} ({owner})"
-            elif kind == "missing":
-                message = f"is missing ({owner})"
+                self._unknown((*path, *location), siblings, parent.key_place(key), owner)
+                continue
+            if kind == "missing":
+                message = "is missing"
             elif kind == "value_error":
                 message = str(problem["ctx"]["error"])
             else:
-                message = f"{_worded(problem['msg'])}, not {_shown(problem['input'])} ({owner})"
-            self._fault(place, (*path, *location), message)
+                message = f"{_worded(problem['msg'])}, not {_shown(at.plain() if at.value else problem['input'])}"
+            if kind == "literal_error" and isinstance(problem["input"], str):
+                suggestion = _choice(problem["input"], problem["ctx"]["expected"])
+            self._fault(at.place, (*path, *location), _masked(message, node), owner, suggestion)
 
-    def _contradictions(self, blocks: dict[str, Any], settings: dict[str, Any]) -> None:
-        """What is wrong between blocks that are right in themselves; those that are not are left out."""
-        task, data, metrics = (blocks.get(key) for key in ("task", "data", "metrics"))
-        if metrics is not None and None not in metrics:
-            self._check_measures(metrics, settings.get("train"))
-        if task is not None and data is not None:
-            self._check_columns(data, task)
-        stages = settings.get("stages")
-        if stages is not None and (not stages or stages != tuple(stage for stage in STAGES if stage in stages)):
-            message = f"names at least one of {', '.join(STAGES)}, each once and in this order"
-            self._fault(self.tree.find(("stages",)).place, ("stages",), message)
-
-    def _check_measures(self, metrics: Sequence[MetricConfig], train: TrainConfig | None) -> None:
-        counts = Counter(measure for metric in metrics for measure in metric.measures)
-        for measure in sorted(measure for measure, count in counts.items() if count > 1):
-            self._fault(self.tree.find(("metrics",)).place, ("metrics",), f"two metrics measure {measure!r}")
-        measures = measures_of(metrics)
-        if train is not None and train.monitor is not None and train.monitor not in measures:
-            hint = _near(train.monitor, measures) or f"; there are {', '.join(measures)}"
-            place = self.tree.find(("train", "monitor")).place
-            self._fault(place, ("train", "monitor"), f"no metric measures {train.monitor!r}{hint}")
-
-    def _check_columns(self, data: DataConfig, task: TaskConfig) -> None:
-        known = [column.name for column in task.columns]
-        for name in data.columns:
-            if name not in known:
-                hint = _near(name, known) or f"; it has {', '.join(known)}"
-                place = self.tree.find(("data", "columns")).key_place(name)
-                self._fault(place, ("data", "columns", name), f"task {task.use!r} has no such column{hint}")
-
-    def _fault(self, place: Place, path: Iterable[str | int], message: str) -> None:
-        self.faults.append(Fault(str(place), ".".join(map(str, path)), message))
+    def _fault(
+        self, place: Place, path: shape.Path, message: str, owner: str | None = None, suggestion: str | None = None
+    ) -> None:
+        self.faults.append(Fault(place, _dotted(path), message, suggestion, owner))
 
 
 def _annotated(type_: Any, metadata: Sequence[Any]) -> Any:
@@ -270,32 +326,48 @@ def _annotated(type_: Any, metadata: Sequence[Any]) -> Any:
     return type_
 
 
-def _unknown_key(key: str, known: Iterable[str]) -> str:
-    return f"unknown key{_near(key, known)}"
+def _relative_path(annotation: Any, metadata: Iterable[Any]) -> RelativePath | None:
+    """The marker of a field that holds a path, also where that is one of several types."""
+    inner = [item for part in get_args(annotation) for item in getattr(part, "__metadata__", ())]
+    return next((item for item in (*metadata, *inner) if isinstance(item, RelativePath)), None)
 
 
-def _near(word: str, known: Iterable[str]) -> str:
-    near = get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
+def _references(node: Node, path: shape.Path) -> list[tuple[shape.Path, Place]]:
+    """Where texts name variables."""
+    if isinstance(node.value, dict):
+        return [found for key, child in node.value.items() for found in _references(child, (*path, key))]
+    if isinstance(node.value, list):
+        return [found for index, child in enumerate(node.value) for found in _references(child, (*path, index))]
+    return [(path, node.place)] if isinstance(node.value, str) and "${env:" in node.value else []
+
+
+def _masked(message: str, node: Node) -> str:
+    """The message with the values of variables replaced by what the recipe says, for they may be secret."""
+    if isinstance(node.value, dict | list):
+        for child in node.value.values() if isinstance(node.value, dict) else node.value:
+            message = _masked(message, child)
+    elif isinstance(node.value, str) and "${env:" in node.value and not environment.problem(node.value):
+        for name in environment.REFERENCE.findall(node.value):
+            value = os.environ[name]
+            message = message.replace(value, f"${{env:{name}}}") if len(value) > 3 else message
+    return message
+
+
+def _choice(given: str, expected: str) -> str | None:
+    """The one of pydantic's "'a', 'b' or 3" that was probably meant; none where it is the quotes that are wrong."""
+    return None if given in re.findall(r"[\w.-]+", expected) else nearest(given, re.findall(r"'([^']*)'", expected))
 
 
 def _fields_at(type_: Any, location: Sequence[str | int]) -> Iterable[str]:
     """The field names of the settings class that `location` leads to inside `type_`."""
-    from typing import get_args
-
-    def models(annotation: Any) -> list[type[BaseModel]]:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            return [annotation]
-        return [model for inner in get_args(annotation) for model in models(inner)]
-
-    current = models(type_)
+    current = settings_in(type_)
     for step in location:
         if isinstance(step, str):
             current = [
                 m
                 for model in current
                 if step in model.model_fields
-                for m in models(model.model_fields[step].annotation)
+                for m in settings_in(model.model_fields[step].annotation)
             ]
     return [name for model in current for name in model.model_fields]
 
@@ -310,6 +382,10 @@ def _is_branch(step: str | int, node: Node, location: Sequence[str | int]) -> bo
     return not (isinstance(at.value, dict) and (step in at.value or last)) and not isinstance(at.value, dict)
 
 
+def _dotted(path: shape.Path) -> str:
+    return ".".join(map(str, path))
+
+
 def _shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
@@ -321,12 +397,6 @@ def _worded(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _ordered(faults: list[Fault]) -> list[Fault]:
-    """By line and column; those of the command line, which have none, last."""
-
-    def position(fault: Fault) -> tuple[bool, str, int, int]:
-        source, line, column = [*fault.place.rsplit(":", 2), "", ""][:3]
-        known = line.isdigit() and column.isdigit()
-        return (False, source, int(line), int(column)) if known else (True, fault.place, 0, 0)
-
-    return sorted(dict.fromkeys(faults), key=position)
+def _ordered(faults: Iterable[Fault]) -> list[Fault]:
+    """By file, line and column; those of the command line, which have none, last."""
+    return sorted(dict.fromkeys(faults), key=lambda f: (not f.place.line, f.place.source, f.place.line, f.place.column))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -122,6 +122,9 @@ class Learner(pl.LightningModule):
                 raise self._diverged()
         return total * (self.trainer.accumulate_grad_batches * self.trainer.world_size / window)
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self._turn_weights("train")
+
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         now = time.perf_counter()
         step = self.trainer.global_step
@@ -138,6 +141,7 @@ class Learner(pl.LightningModule):
     def on_train_end(self) -> None:
         if self.trainer.global_step != self._row_step:
             self._write_training_row(self.trainer.global_step, time.perf_counter())
+        self._turn_weights("eval")
 
     @property
     def training_rate(self) -> float | None:
@@ -168,6 +172,7 @@ class Learner(pl.LightningModule):
     # -- measuring
 
     def on_validation_epoch_start(self) -> None:
+        self._turn_weights("eval")
         self._gathered, self._measured_loss = [], []
         self._began = time.perf_counter()
 
@@ -213,6 +218,16 @@ class Learner(pl.LightningModule):
             measures |= named.metric.compute(statistics[named.name].sum(0))
         measures["loss"] = losses / max(1, int(self.weights[self.split].sum()))
         return Measured(predictions, statistics, measures, time.perf_counter() - self._began)
+
+    def _turn_weights(self, mode: Literal["train", "eval"]) -> None:
+        """Between the weights that gradients are taken at and those to measure and keep, where an optimizer has both.
+
+        Schedule-free optimizers do, and have `train()` and `eval()`; to call one twice changes nothing.
+        """
+        for optimizer in self.trainer.optimizers:
+            turn = getattr(optimizer, mode, None)
+            if turn is not None:
+                turn()
 
     def _output(self, batch: Batch) -> Output:
         output: Output = self.model(batch)

@@ -16,6 +16,7 @@ from lmkit.data.prepare import Rows, prepare_rows
 from lmkit.errors import DataError, ResourceError
 from lmkit.kinds.data import SPLITS
 from lmkit.plugins import Plugins
+from lmkit.recipe.environment import resolved
 from lmkit.recipe.schema import Recipe, TrainConfig
 from lmkit.records.files import disk_errors, write_json
 from lmkit.records.metrics import MetricsWriter
@@ -39,6 +40,7 @@ def run_stages(
 
     `facts` holds all that was found, also when this raises. Ranks beyond 0 only help to train.
     """
+    recipe = resolved(recipe)
     hardware = decide_hardware(recipe, rank)
     facts.decisions |= {"device": hardware.device, "precision": hardware.precision, "threads": hardware.threads}
     with _timed(facts, "prepare"):

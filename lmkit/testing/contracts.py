@@ -34,7 +34,7 @@ from lmkit.kinds.task import Features, Ragged
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.plugins import load_plugins
 from lmkit.pretrained import pretrained_tokenizer
-from lmkit.testing.docstrings import setting_docstrings
+from lmkit.recipe.words import setting_docstrings
 
 HEAVY = ("lightning", "pytorch_lightning", "torch", "transformers", "wandb")
 """What a plugin module may not import: every command would pay for it."""

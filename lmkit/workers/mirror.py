@@ -17,6 +17,7 @@ from lmkit.errors import ResourceError
 from lmkit.kinds.tracker import Tracker
 from lmkit.plugins import installed_plugins
 from lmkit.recipe.document import read_document
+from lmkit.recipe.environment import resolved
 from lmkit.recipe.load import typed_recipe
 from lmkit.records.store import METRICS, RECIPE, TRACKERS
 from lmkit.workers.feeding import PATIENCE, POLL, cause_of, feed_trackers, read_object, write_account
@@ -179,7 +180,7 @@ def _only_mirror(run_folder: Path, alive: Callable[[], bool]) -> Iterator[None]:
 def _build_trackers(run_folder: Path) -> list[tuple[str, Tracker]]:
     """The recipe's trackers by name; one that cannot be built is told in its account."""
     catalog = installed_plugins().catalog
-    recipe = typed_recipe(read_document(run_folder / RECIPE), catalog)
+    recipe = resolved(typed_recipe(read_document(run_folder / RECIPE), catalog))
     built: list[tuple[str, Tracker]] = []
     seen: list[str] = []
     for config in recipe.trackers:

@@ -120,7 +120,7 @@ def test_settings_that_no_file_could_be_read_with_are_faults_of_the_recipe(tmp_p
     with pytest.raises(RecipeError) as told:
         load_recipe(recipe)
 
-    faults = {fault.path: (fault.place.rpartition("recipe.yaml:")[2], fault.message) for fault in told.value.faults}
+    faults = {fault.path: (f"{fault.place.line}:{fault.place.column}", fault.message) for fault in told.value.faults}
     assert set(faults) == {"data.delimiter", "data.encoding"}
     assert faults["data.delimiter"][0].startswith("5:")
     assert "at most 1 character" in faults["data.delimiter"][1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,8 +38,8 @@ def test_help_tells_the_commands(lmkit: Call) -> None:
     told = lmkit("--help")
 
     assert told.code == 0
-    assert "run   Run a recipe" in told.out
-    assert "runs  List runs" in told.out
+    for command, about in (("run", "Run a recipe"), ("check", "Tell every fault"), ("runs", "List runs")):
+        assert re.search(rf"^  {command} +{about}", told.out, re.M)
 
 
 def test_help_of_run_tells_an_example_and_every_option(lmkit: Call) -> None:
@@ -66,9 +67,10 @@ def test_a_wrong_recipe_is_told_fault_by_fault_with_code_2_and_no_traceback(lmki
     assert told.code == 2
     assert told.out == ""
     assert told.err.splitlines() == [
-        f"{wrong_recipe}:6:29  optimizer.lr: input should be a valid number, not \"fast\" (optimizer 'adamw', lmkit)",
+        f'{wrong_recipe}:6:29  optimizer.lr: input should be a valid number, not "fast" '
+        "(optimizer 'adamw', built-in)",
         f"{wrong_recipe}:6:35  optimizer.weight_decy: unknown key; did you mean 'weight_decay'? "
-        "(optimizer 'adamw', lmkit)",
+        "(optimizer 'adamw', built-in)",
         'command line: train.epochs=yes  train.epochs: input should be a valid integer, not "yes" (the core)',
     ]
 

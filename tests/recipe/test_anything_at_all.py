@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from lmkit.catalog import Catalog
 from lmkit.errors import Fault, RecipeError
 from lmkit.recipe.document import Node, dump_document, parse_document
-from lmkit.recipe.load import override, typed_recipe
+from lmkit.recipe.layers import override
+from lmkit.recipe.load import typed_recipe
 from lmkit.recipe.schema import Recipe
 
 COMPLETE = """
@@ -72,7 +73,7 @@ def test_a_recipe_with_anything_anywhere_loads_or_is_a_fault(catalog: Catalog, d
 
     recipe, faults = typed(parse_document(text, "r.yaml"), catalog)
 
-    assert all(fault.place.startswith("r.yaml") and "\n" not in fault.message for fault in faults)
+    assert all(fault.place.source.startswith("r.yaml") and "\n" not in fault.message for fault in faults)
     if recipe is not None:
         again, _ = typed(parse_document(dump_document(recipe.model_dump(mode="json")), "r.yaml"), catalog)
         assert again == recipe

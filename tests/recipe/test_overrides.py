@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from lmkit.recipe.document import parse_document
-from lmkit.recipe.load import merge, override
+from lmkit.recipe.layers import merge, override
 from lmkit.recipe.schema import Recipe
 
 Load = Callable[..., Recipe]
@@ -125,7 +125,7 @@ def test_spaces_around_the_key_do_not_count() -> None:
 def test_a_fault_of_an_override_is_told_as_the_command_lines(faults: Faults, minimal: str) -> None:
     assert faults(minimal, ["train.epcohs=3", "optimizer.lr=fast"]) == [
         'command line: optimizer.lr=fast  optimizer.lr: input should be a valid number, not "fast" '
-        "(optimizer 'adamw', lmkit)",
+        "(optimizer 'adamw', built-in)",
         "command line: train.epcohs=3  train.epcohs: unknown key; did you mean 'epochs'? (the core)",
     ]
 
@@ -134,7 +134,7 @@ def test_a_fault_that_an_override_leaves_in_the_file_keeps_its_place(faults: Fau
     text = minimal.replace("optimizer: adamw", "optimizer: {use: adamw, lr: fast}")
 
     assert faults(text, ["optimizer.eps=1e-6"]) == [
-        "recipe.yaml:6:29  optimizer.lr: input should be a valid number, not \"fast\" (optimizer 'adamw', lmkit)"
+        "recipe.yaml:6:29  optimizer.lr: input should be a valid number, not \"fast\" (optimizer 'adamw', built-in)"
     ]
 
 
@@ -150,7 +150,7 @@ def test_all_that_is_no_override_is_told_at_once(faults: Faults, minimal: str) -
         f"command line  =3: {hint}",
         f"command line  train..epochs=1: {hint}",
         f"command line  .seed=1: {hint}",
-        "command line: seed=[1:1:3  not YAML: expected ',' or ']', but got '<stream end>'",
+        "command line: seed=[1  not YAML: expected ',' or ']', but got '<stream end>'",
     ]
 
 

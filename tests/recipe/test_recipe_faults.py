@@ -10,7 +10,7 @@ import pytest
 
 from lmkit.catalog import Catalog, Provided
 from lmkit.component import Component
-from lmkit.errors import RecipeError
+from lmkit.errors import Place, RecipeError
 from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.task import TaskConfig
 from lmkit.recipe.load import load_recipe
@@ -41,17 +41,17 @@ tarin: {epochs: 1}
 
     assert told == [
         "recipe.yaml:1:7  name: a name has at most 64 letters, digits, '.', '_' and '-', "
-        "and begins with a letter or digit",
-        "recipe.yaml:5:23  data.split.validaton: unknown key; did you mean 'validation'? (data 'csv', lmkit)",
+        "and begins with a letter or digit (the core)",
+        "recipe.yaml:5:23  data.split.validaton: unknown key; did you mean 'validation'? (data 'csv', built-in)",
         "recipe.yaml:8:18  tokenizer.use: no tokenizer is called 'wordpeice'; did you mean 'wordpiece'?",
-        "recipe.yaml:9:28  model.layers: input should be a valid integer, not \"two\" (model 'lstm', lmkit)",
+        "recipe.yaml:9:28  model.layers: input should be a valid integer, not \"two\" (model 'lstm', built-in)",
         "recipe.yaml:10:25  optimizer.weight_decy: unknown key; did you mean 'weight_decay'? "
-        "(optimizer 'adamw', lmkit)",
+        "(optimizer 'adamw', built-in)",
         "recipe.yaml:11:40  metrics.1.average: input should be 'macro', 'micro' or 'weighted', "
-        "not \"binary\" (metric 'f1', lmkit)",
+        "not \"binary\" (metric 'f1', built-in)",
         "recipe.yaml:12:17  train.epochs: input should be a valid integer, not true (the core)",
         "recipe.yaml:12:59  train.early_stopping.patienc: unknown key; did you mean 'patience'? (the core)",
-        "recipe.yaml:13:1  tarin: unknown key; did you mean 'train'?",
+        "recipe.yaml:13:1  tarin: unknown key; did you mean 'train'? (the core)",
     ]
 
 
@@ -61,11 +61,12 @@ def test_contradictions_between_sound_blocks_are_told_beside_the_faults_of_other
     told = faults(text + "train: {monitor: acc}\nstages: [evaluate, train]\nsede: 1\n")
 
     assert told == [
-        "recipe.yaml:2:45  data.columns.txt: task 'text-classification' has no such column; did you mean 'text'?",
-        "recipe.yaml:6:12  optimizer.use: no optimizer is called 'adamv'; did you mean 'adam'?",
-        "recipe.yaml:7:18  train.monitor: no metric measures 'acc'; did you mean 'accuracy'?",
-        "recipe.yaml:8:9  stages: names at least one of train, evaluate, each once and in this order",
-        "recipe.yaml:9:1  sede: unknown key; did you mean 'seed'?",
+        "recipe.yaml:2:45  data.columns.txt: task 'text-classification' has no such column; did you mean 'text'? "
+        "(the core)",
+        "recipe.yaml:6:12  optimizer.use: no optimizer is called 'adamv'; did you mean 'adamw'?",
+        "recipe.yaml:7:18  train.monitor: no metric measures 'acc'; did you mean 'accuracy'? (the core)",
+        "recipe.yaml:8:9  stages: names at least one of train, evaluate, each once and in this order (the core)",
+        "recipe.yaml:9:1  sede: unknown key; did you mean 'seed'? (the core)",
     ]
 
 
@@ -80,7 +81,8 @@ def test_the_error_knows_its_faults_and_the_exit_code(load: Load, minimal: str, 
         load(minimal + "sede: 1\n")
 
     (fault,) = raised.value.faults
-    assert (fault.place, fault.path) == (f"{tmp_path}/recipe.yaml:7:1", "sede")
+    assert (fault.place, fault.path) == (Place(f"{tmp_path}/recipe.yaml", 7, 1), "sede")
+    assert (fault.message, fault.suggestion, fault.owner) == ("unknown key", "seed", "the core")
     assert raised.value.exit_code == 2
 
 
@@ -103,7 +105,8 @@ def test_a_colon_in_a_files_name_does_not_disturb_the_order(catalog: Catalog, tm
 @pytest.mark.parametrize("text", ["", "# nothing but a comment\n", "{}"])
 def test_an_empty_recipe_lacks_everything(faults: Faults, text: str) -> None:
     assert faults(text) == [
-        f"recipe.yaml:1:1  {key}: is missing" for key in ("name", "data", "task", "tokenizer", "model", "optimizer")
+        f"recipe.yaml:1:1  {key}: is missing (the core)"
+        for key in ("name", "data", "task", "tokenizer", "model", "optimizer")
     ]
 
 
@@ -111,29 +114,29 @@ def test_an_empty_recipe_lacks_everything(faults: Faults, text: str) -> None:
 def test_a_missing_key_is_told_by_name(faults: Faults, minimal: str, key: str) -> None:
     text = "".join(line + "\n" for line in minimal.splitlines() if not line.startswith(f"{key}:"))
 
-    assert faults(text) == [f"recipe.yaml:1:1  {key}: is missing"]
+    assert faults(text) == [f"recipe.yaml:1:1  {key}: is missing (the core)"]
 
 
 @pytest.mark.parametrize("text", ["- name: films\n", "films", "3"])
 def test_a_recipe_is_a_mapping(faults: Faults, text: str) -> None:
-    assert faults(text) == ["recipe.yaml:1:1  a recipe is a mapping of keys to settings"]
+    assert faults(text) == ["recipe.yaml:1:1  a recipe is a mapping of keys to settings (the core)"]
 
 
 def test_a_missing_setting_of_a_component_is_told_with_its_owner(faults: Faults, minimal: str) -> None:
     assert faults(minimal.replace("wordpiece", "{use: pretrained}")) == [
-        "recipe.yaml:4:12  tokenizer.source: is missing (tokenizer 'pretrained', lmkit)"
+        "recipe.yaml:4:12  tokenizer.source: is missing (tokenizer 'pretrained', built-in)"
     ]
 
 
 @pytest.mark.parametrize(
     ("block", "place", "told"),
     [
-        ("{lr: 1e-3}", "6:12", "optimizer.use: is missing; there are adam, adamw, sgd"),
-        ("{}", "6:12", "optimizer.use: is missing; there are adam, adamw, sgd"),
-        ("{use: 3}", "6:18", "optimizer.use: is a component's name, not 3; there are adam, adamw, sgd"),
-        ("[adamw]", "6:12", 'optimizer: is a name or a mapping with `use`, not ["adamw"]'),
-        ("3e-4", "6:12", "optimizer: is a name or a mapping with `use`, not 0.0003"),
-        ("", "6:11", "optimizer: is a name or a mapping with `use`, not null"),
+        ("{lr: 1e-3}", "6:12", "optimizer.use: is missing; there are adam, adamw, sgd (the core)"),
+        ("{}", "6:12", "optimizer.use: is missing; there are adam, adamw, sgd (the core)"),
+        ("{use: 3}", "6:18", "optimizer.use: is a component's name, not 3; there are adam, adamw, sgd (the core)"),
+        ("[adamw]", "6:12", 'optimizer: is a name or a mapping with `use`, not ["adamw"] (the core)'),
+        ("3e-4", "6:12", "optimizer: is a name or a mapping with `use`, not 0.0003 (the core)"),
+        ("", "6:11", "optimizer: is a name or a mapping with `use`, not null (the core)"),
         ("zzz", "6:12", "optimizer.use: no optimizer is called 'zzz'; there are adam, adamw, sgd"),
         ("{use: sdg}", "6:18", "optimizer.use: no optimizer is called 'sdg'; did you mean 'sgd'?"),
     ],
@@ -144,9 +147,9 @@ def test_a_block_names_a_component(faults: Faults, minimal: str, block: str, pla
 
 def test_components_of_a_list_are_checked_one_by_one(faults: Faults, minimal: str) -> None:
     assert faults(minimal + "metrics: [accuracy, {use: f1, avg: micro}, 3]\ntrackers: wandb\n") == [
-        "recipe.yaml:7:31  metrics.1.avg: unknown key; did you mean 'average'? (metric 'f1', lmkit)",
-        "recipe.yaml:7:44  metrics.2: is a name or a mapping with `use`, not 3",
-        'recipe.yaml:8:11  trackers: is a list of trackers, not "wandb"',
+        "recipe.yaml:7:31  metrics.1.avg: unknown key; did you mean 'average'? (metric 'f1', built-in)",
+        "recipe.yaml:7:44  metrics.2: is a name or a mapping with `use`, not 3 (the core)",
+        'recipe.yaml:8:11  trackers: is a list of trackers, not "wandb" (the core)',
     ]
 
 
@@ -173,7 +176,7 @@ def test_an_unknown_key_is_a_fault_at_every_level(
 
 
 def test_a_key_like_no_other_gets_no_suggestion(faults: Faults, minimal: str) -> None:
-    assert faults(minimal + "qqqqqq: 1\n") == ["recipe.yaml:7:1  qqqqqq: unknown key"]
+    assert faults(minimal + "qqqqqq: 1\n") == ["recipe.yaml:7:1  qqqqqq: unknown key (the core)"]
 
 
 def test_one_key_is_suggested_and_not_several(faults: Faults, minimal: str) -> None:
@@ -184,7 +187,7 @@ def test_one_key_is_suggested_and_not_several(faults: Faults, minimal: str) -> N
 
 def test_a_measure_that_nothing_measures_cannot_be_monitored(faults: Faults, minimal: str) -> None:
     assert faults(minimal + "train: {monitor: bleu}\n") == [
-        "recipe.yaml:7:18  train.monitor: no metric measures 'bleu'; there are accuracy, macro_f1, loss"
+        "recipe.yaml:7:18  train.monitor: no metric measures 'bleu'; there are accuracy, macro_f1, loss (the core)"
     ]
 
 
@@ -197,8 +200,10 @@ def test_a_column_that_the_task_does_not_read_is_a_fault(faults: Faults, minimal
     told = faults(minimal.replace("path: films.csv", "path: films.csv, columns: {review: body, lable: stars}"))
 
     assert told == [
-        "recipe.yaml:2:45  data.columns.review: task 'text-classification' has no such column; it has text, label",
-        "recipe.yaml:2:59  data.columns.lable: task 'text-classification' has no such column; did you mean 'label'?",
+        "recipe.yaml:2:45  data.columns.review: task 'text-classification' has no such column; it has text, label "
+        "(the core)",
+        "recipe.yaml:2:59  data.columns.lable: task 'text-classification' has no such column; did you mean 'label'? "
+        "(the core)",
     ]
 
 
@@ -211,18 +216,20 @@ def test_a_column_that_the_task_does_not_read_is_a_fault(faults: Faults, minimal
 )
 def test_shares_divide_no_more_than_there_is(faults: Faults, minimal: str, split: str, told: str) -> None:
     assert faults(minimal.replace("path: films.csv", f"path: films.csv, split: {split}")) == [
-        f"recipe.yaml:2:42  {told}"
+        f"recipe.yaml:2:42  {told} (data 'csv', built-in)"
     ]
 
 
 @pytest.mark.parametrize("split", ["{train: 0.7, validation: 0.1, test: 0.2}", "{train: 1, validation: 0, test: 0}"])
 def test_shares_that_sum_to_one_are_no_fault_whatever_rounding_does(load: Load, minimal: str, split: str) -> None:
-    assert load(minimal.replace("path: films.csv", f"path: films.csv, split: {split}"))
+    text = minimal.replace("path: films.csv", f"path: films.csv, split: {split}")
+
+    assert load(text, ["evaluate.splits=[train]"])
 
 
 def test_two_metrics_cannot_measure_the_same(faults: Faults, load: Load, minimal: str) -> None:
     assert faults(minimal + "metrics: [f1, {use: f1}]\n") == [
-        "recipe.yaml:7:10  metrics: two metrics measure 'macro_f1'"
+        "recipe.yaml:7:10  metrics: two metrics measure 'macro_f1' (the core)"
     ]
     assert load(minimal + "metrics: [f1, {use: f1, average: micro}]\n").measures.keys() == {
         "macro_f1",
@@ -234,7 +241,7 @@ def test_two_metrics_cannot_measure_the_same(faults: Faults, load: Load, minimal
 @pytest.mark.parametrize("stages", ["[]", "[evaluate, train]", "[train, train]"])
 def test_stages_come_once_each_and_in_order(faults: Faults, minimal: str, stages: str) -> None:
     assert faults(minimal + f"stages: {stages}\n") == [
-        "recipe.yaml:7:9  stages: names at least one of train, evaluate, each once and in this order"
+        "recipe.yaml:7:9  stages: names at least one of train, evaluate, each once and in this order (the core)"
     ]
 
 
@@ -244,9 +251,10 @@ def test_a_long_value_is_shortened_where_it_is_shown(faults: Faults, minimal: st
     assert len(told) < 200 and told.endswith("... (the core)")
 
 
-def test_a_doubled_key_is_told_before_anything_else(faults: Faults, minimal: str) -> None:
-    assert faults(minimal + "sede: 1\nmodel: lstm\n") == [
-        "recipe.yaml:8:1  model: is given twice; first at recipe.yaml:5:1"
+def test_a_doubled_key_is_told_beside_the_other_faults_and_its_first_value_counts(faults: Faults, minimal: str) -> None:
+    assert faults(minimal + "sede: 1\nmodel: {use: lstm, layers: none}\n") == [
+        "recipe.yaml:7:1  sede: unknown key; did you mean 'seed'? (the core)",
+        "recipe.yaml:8:1  model: is given twice; first at recipe.yaml:5:1",
     ]
 
 

@@ -228,7 +228,8 @@ def test_a_part_that_several_runs_share_is_told_with_their_ids(tmp_path: Path) -
         find_run(tmp_path, "20260301")
 
     assert str(raised.value) == (
-        "'20260301' is the name, the beginning or the end of 2 runs: 20260301T101500Z-films-0001, 20260301T101500Z-films-0002"
+        "'20260301' is the name, the beginning or the end of 2 runs: "
+        "20260301T101500Z-films-0001, 20260301T101500Z-films-0002"
     )
 
 

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from lmkit.component import Settings
-from lmkit.kinds.data import DataConfig
+from lmkit.component import FilePath, Settings
+from lmkit.kinds.data import SPLITS, DataConfig, Split
 
 
 class FilesConfig(Settings):
     """A file for each split, where the data comes divided."""
 
-    train: str
+    train: FilePath
     """Rows the model learns from."""
 
-    validation: str | None = None
+    validation: FilePath | None = None
     """Rows watched during training."""
 
-    test: str | None = None
+    test: FilePath | None = None
     """Rows measured at the end."""
 
 
 class FileDataConfig(DataConfig):
     """What all sources that read files have in common."""
 
-    path: str | None = None
+    path: FilePath | None = None
     """The file, relative to the recipe; its rows are divided by `split`."""
 
     files: FilesConfig | None = None
@@ -52,6 +54,10 @@ class FileDataConfig(DataConfig):
             raise ValueError("give either 'path' (one file, divided by 'split') or 'files' (a file for each split)")
         return self
 
+    @property
+    def given_splits(self) -> tuple[Split, ...] | None:
+        return tuple(name for name in SPLITS if getattr(self.files, name) is not None) if self.files else None
+
 
 class CsvConfig(FileDataConfig):
     """Comma-separated values with a header line. Every value is text."""
@@ -60,6 +66,24 @@ class CsvConfig(FileDataConfig):
 
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     """What separates the fields: one character, such as ";" or a tab."""
+
+    def column_names(self, folder: Path) -> tuple[str, ...] | None:
+        """Those of the header line, the training file's where there are several; None where it is not to be read."""
+        name = self.path if self.files is None else self.files.train
+        if name is None or "${env:" in name:
+            return None
+        try:
+            with (folder / name).open(encoding=self.encoding, newline="") as file:
+                lines = iter(lambda: file.readline(_LONGEST_LINE).removeprefix("\ufeff"), "")
+                rows = csv.reader(lines, delimiter=self.delimiter, strict=True)
+                header = next((row for row in rows if row), [])
+        except (OSError, ValueError, csv.Error):
+            return None
+        return tuple(header) if header and len(set(header)) == len(header) else None
+
+
+_LONGEST_LINE = 65536
+"""Characters of a header line that are looked at."""
 
 
 class JsonlConfig(FileDataConfig):

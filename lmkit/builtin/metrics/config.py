@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from lmkit.kinds.metric import MetricConfig
+from lmkit.kinds.metric import Answer, MetricConfig
+
+LABELS: tuple[Answer, ...] = ("a label", "tags")
 
 
 class AccuracyConfig(MetricConfig):
     """Share of the labels that are right: one label a row, or one tag a word."""
 
     use: Literal["accuracy"]
+
+    reads: ClassVar[tuple[Answer, ...]] = LABELS
 
 
 class AveragedConfig(MetricConfig):
@@ -33,17 +37,23 @@ class PrecisionConfig(AveragedConfig):
 
     use: Literal["precision"]
 
+    reads: ClassVar[tuple[Answer, ...]] = LABELS
+
 
 class RecallConfig(AveragedConfig):
     """Of the labels of a class, the share that is predicted as such."""
 
     use: Literal["recall"]
 
+    reads: ClassVar[tuple[Answer, ...]] = LABELS
+
 
 class F1Config(AveragedConfig):
     """Harmonic mean of precision and recall, class by class (van Rijsbergen, 1979)."""
 
     use: Literal["f1"]
+
+    reads: ClassVar[tuple[Answer, ...]] = LABELS
 
 
 class MccConfig(MetricConfig):
@@ -54,11 +64,15 @@ class MccConfig(MetricConfig):
 
     use: Literal["mcc"]
 
+    reads: ClassVar[tuple[Answer, ...]] = LABELS
+
 
 class ConfusionMatrixConfig(MetricConfig):
     """How often each label was predicted as each other: a table beside the numbers, and no number itself."""
 
     use: Literal["confusion-matrix"]
+
+    reads: ClassVar[tuple[Answer, ...]] = LABELS
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -73,6 +87,8 @@ class SpanF1Config(MetricConfig):
 
     use: Literal["span-f1"]
 
+    reads: ClassVar[tuple[Answer, ...]] = ("tags",)
+
     @property
     def measures(self) -> tuple[str, ...]:
         return ("span_f1", "span_precision", "span_recall")
@@ -82,6 +98,8 @@ class BleuConfig(MetricConfig):
     """Corpus BLEU, from 0 to 100 (Papineni et al., 2002), computed by sacreBLEU (Post, 2018)."""
 
     use: Literal["bleu"]
+
+    reads: ClassVar[tuple[Answer, ...]] = ("text",)
 
     tokenize: Literal["13a", "zh", "char", "intl", "none"] = "13a"
     """How texts are split into words. `13a` is what papers report; `zh` for Chinese; `intl` knows more of Unicode's
@@ -96,6 +114,8 @@ class ChrfConfig(MetricConfig):
 
     use: Literal["chrf"]
 
+    reads: ClassVar[tuple[Answer, ...]] = ("text",)
+
     word_order: Annotated[int, Field(ge=0, le=2)] = 0
     """Longest word n-grams counted beside the characters': 0 is chrF, 2 is chrF++."""
 
@@ -104,3 +124,5 @@ class ExactMatchConfig(MetricConfig):
     """Share of the texts equal to their reference (to any of them), character by character."""
 
     use: Literal["exact-match"]
+
+    reads: ClassVar[tuple[Answer, ...]] = ("text",)

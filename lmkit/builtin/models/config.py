@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from lmkit.kinds.model import ModelConfig
+from lmkit.kinds.model import HeadKind, ModelConfig
 
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -16,6 +16,8 @@ class TransformerEncoderConfig(ModelConfig):
     """A Transformer encoder (Vaswani et al., 2017) for labels of texts or of tokens."""
 
     use: Literal["transformer-encoder"]
+
+    head_kinds: ClassVar[tuple[HeadKind, ...]] = ("sequence", "token")
 
     layers: Count = 4
     """Blocks of attention and feedforward, one after the other. More need more rows to learn from."""
@@ -55,6 +57,8 @@ class LstmConfig(ModelConfig):
 
     use: Literal["lstm"]
 
+    head_kinds: ClassVar[tuple[HeadKind, ...]] = ("sequence", "token")
+
     width: Count = 128
     """Features of each token's embedding."""
 
@@ -80,6 +84,8 @@ class EncoderDecoderConfig(ModelConfig):
     """A Transformer that reads a text and writes another (Vaswani et al., 2017), normalised before each block."""
 
     use: Literal["encoder-decoder"]
+
+    head_kinds: ClassVar[tuple[HeadKind, ...]] = ("generation",)
 
     encoder_layers: Count = 3
     """Blocks that read the source text, each of self-attention and feedforward."""

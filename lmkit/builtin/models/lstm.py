@@ -83,7 +83,7 @@ class LstmLayer(nn.Module):
 def _states(lstm: nn.LSTM, x: Tensor) -> Tensor:
     """(B, T, W) -> (B, T, H); in float32 on processors for which oneDNN has no LSTM in bf16 (those without AVX-512)."""
     states: Tensor
-    if x.is_cpu and torch.is_autocast_enabled("cpu") and torch.backends.mkldnn.is_available():
+    if x.is_cpu and torch.is_autocast_enabled("cpu") and torch._C._has_mkldnn:
         with torch.autocast("cpu", enabled=torch.ops.mkldnn._is_mkldnn_bf16_supported()):
             states = lstm(x if torch.is_autocast_enabled("cpu") else x.float())[0]
         return states

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from lmkit.kinds.model import ModelConfig
+from lmkit.component import RelativePath
+from lmkit.kinds.model import HeadKind, ModelConfig
 
 
 class PretrainedModelConfig(ModelConfig):
@@ -14,7 +15,9 @@ class PretrainedModelConfig(ModelConfig):
 
     use: Literal["pretrained"]
 
-    source: str
+    head_kinds: ClassVar[tuple[HeadKind, ...]] = ("sequence", "token")
+
+    source: Annotated[str, RelativePath(may_be_something_else=True)]
     """A folder with config.json and model.safetensors, relative to the recipe, or a model's id on the Hugging
     Face hub."""
 

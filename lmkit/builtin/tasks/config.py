@@ -6,6 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from lmkit.kinds.metric import Answer
+from lmkit.kinds.model import HeadKind
 from lmkit.kinds.task import Column, TaskConfig
 
 Smoothing = Annotated[float, Field(ge=0, lt=1)]
@@ -21,6 +23,8 @@ class TextClassificationConfig(TaskConfig):
 
     columns: ClassVar[tuple[Column, ...]] = (Column("text", "text", "input"), Column("label", "label", "target"))
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1")
+    head_kind: ClassVar[HeadKind | None] = "sequence"
+    answer: ClassVar[Answer | None] = "a label"
 
 
 class TokenClassificationConfig(TaskConfig):
@@ -33,6 +37,8 @@ class TokenClassificationConfig(TaskConfig):
 
     columns: ClassVar[tuple[Column, ...]] = (Column("tokens", "words", "input"), Column("tags", "tags", "target"))
     metrics: ClassVar[tuple[str, ...]] = ("span-f1", "accuracy")
+    head_kind: ClassVar[HeadKind | None] = "token"
+    answer: ClassVar[Answer | None] = "tags"
 
 
 class TranslationConfig(TaskConfig):
@@ -48,4 +54,6 @@ class TranslationConfig(TaskConfig):
 
     columns: ClassVar[tuple[Column, ...]] = (Column("source", "text", "input"), Column("target", "text", "target"))
     metrics: ClassVar[tuple[str, ...]] = ("bleu", "chrf")
+    head_kind: ClassVar[HeadKind | None] = "generation"
+    answer: ClassVar[Answer | None] = "text"
     one_answer: ClassVar[bool] = False

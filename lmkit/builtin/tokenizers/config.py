@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from lmkit.component import RelativePath
 from lmkit.kinds.tokenizer import TokenizerConfig
 
 
@@ -14,7 +15,7 @@ class PretrainedTokenizerConfig(TokenizerConfig):
 
     use: Literal["pretrained"]
 
-    source: str
+    source: Annotated[str, RelativePath(may_be_something_else=True)]
     """A folder with tokenizer.json, relative to the recipe, or a model's id on the Hugging Face hub."""
 
     revision: str | None = None

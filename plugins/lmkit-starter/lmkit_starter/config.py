@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from lmkit.kinds.data import DataConfig
-from lmkit.kinds.model import ModelConfig
+from lmkit.kinds.model import HeadKind, ModelConfig
 from lmkit.kinds.rows import READERS
 from lmkit.kinds.tokenizer import TokenizerConfig
 
@@ -55,6 +56,9 @@ class WheelDataConfig(DataConfig):
             )
         return member
 
+    def column_names(self, folder: Path) -> tuple[str, ...] | None:
+        return ("source", "target") if format_of(self.member) == ".mo" else None
+
 
 class SampleDataConfig(DataConfig):
     """Sentences written for lmkit and shipped with it, so that a first run needs no network."""
@@ -63,6 +67,9 @@ class SampleDataConfig(DataConfig):
 
     name: Literal["entities"]
     """`entities`: sentences as words with entity tags. Columns `tokens`, `tags`, `topic`, `id`."""
+
+    def column_names(self, folder: Path) -> tuple[str, ...]:
+        return ("tokens", "tags", "topic", "id")
 
 
 class MiniLMTokenizerConfig(TokenizerConfig):
@@ -76,6 +83,8 @@ class MiniLMModelConfig(ModelConfig):
     fine-tuned by Reimers and Gurevych, sentence-transformers). Its tokenizer is `minilm`."""
 
     use: Literal["minilm"]
+
+    head_kinds: ClassVar[tuple[HeadKind, ...]] = ("sequence", "token")
 
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of hidden activations set to zero in training; by default as the weights' own config says (0.1).

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmkit.errors import Fault, RecipeError
+from lmkit.errors import Fault, Place, RecipeError
 from lmkit.pretrained import ids_read, pretrained_model, pretrained_tokenizer
 from lmkit_starter.config import MiniLMModelConfig, MiniLMTokenizerConfig
 from lmkit_starter.wheels import extracted
@@ -50,4 +50,4 @@ def _check_vocabulary(folder: Path, tokenizer: Tokenizer) -> None:
     vocabulary = {piece: number for number, piece in enumerate(pieces) if piece}
     if vocabulary != tokenizer.backend.get_vocab():
         message = "the weights of model 'minilm' were trained with tokenizer 'minilm', and the recipe names another"
-        raise RecipeError([Fault("recipe", "tokenizer.use", message)])
+        raise RecipeError([Fault(Place("recipe"), "tokenizer.use", message)])

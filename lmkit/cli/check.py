@@ -1,0 +1,64 @@
+"""`lmkit check`: every fault of every recipe, without running any."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lmkit.api import read_recipe
+from lmkit.cli.arguments import split_arguments
+from lmkit.errors import Fault, RecipeError, UsageError, told
+
+
+def check_command(arguments: Sequence[str], as_json: bool) -> None:
+    """Tell the faults and notices of each recipe, then a line for each; exit code 2 where there is a fault."""
+    names, overrides = split_arguments(arguments)
+    if not names:
+        raise UsageError("name the recipes to check, such as: lmkit check recipes/sentiment.yaml")
+    checked = {name: _check(Path(name), overrides) for name in names}
+    if as_json:
+        print(json.dumps([_as_json(name, *found) for name, found in checked.items()], indent=2, ensure_ascii=False))
+    else:
+        for name, (faults, notices) in checked.items():
+            _tell(name, faults, notices)
+    if any(faults for faults, _ in checked.values()):
+        sys.exit(RecipeError.exit_code)
+
+
+def _check(path: Path, overrides: Sequence[str]) -> tuple[Sequence[Fault], Sequence[Fault]]:
+    """The recipe's faults and notices."""
+    try:
+        return (), read_recipe(path, overrides).notices
+    except RecipeError as error:
+        return error.faults, ()
+
+
+def _tell(name: str, faults: Sequence[Fault], notices: Sequence[Fault]) -> None:
+    for line in told([*faults, *notices]):
+        print(line)
+    count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}" if faults else "ok"
+    print(f"{name}: {count}")
+
+
+def _as_json(name: str, faults: Sequence[Fault], notices: Sequence[Fault]) -> dict[str, Any]:
+    return {
+        "recipe": name,
+        "ok": not faults,
+        "faults": [_fault_as_json(fault) for fault in faults],
+        "notices": [_fault_as_json(notice) for notice in notices],
+    }
+
+
+def _fault_as_json(fault: Fault) -> dict[str, Any]:
+    return {
+        "file": fault.place.source,
+        "line": fault.place.line or None,
+        "column": fault.place.column or None,
+        "key": fault.path or None,
+        "message": fault.message,
+        "suggestion": fault.suggestion,
+        "owner": fault.owner,
+    }

@@ -1,0 +1,81 @@
+"""The plugins of this process: the built-ins, the installed distributions, and the files that the user names."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from lmkit.catalog import BUILTIN
+from lmkit.errors import UsageError
+from lmkit.plugins.found import Plugins
+from lmkit.plugins.load import Origin, load_plugins
+
+GROUP = "lmkit"
+"""The entry-point group in which a distribution names its plugin module."""
+
+FILES = "LMKIT_PLUGINS"
+"""The variable that names local files with plugins, separated as PATH is; `--plugin FILE` adds to it. A variable, so
+that the processes of a run find the same plugins."""
+
+BLOCK = "LMKIT_BLOCK"
+"""The variable that names plugins to leave alone, separated by commas."""
+
+
+def installed_plugins() -> Plugins:
+    """The built-ins, every installed distribution with an entry point in the group `lmkit`, and the local files.
+
+    Loaded once; again where the variables have changed. Raises UsageError for a file that is not there.
+    """
+    return _plugins(os.environ.get(FILES, ""), os.environ.get(BLOCK, ""))
+
+
+def add_plugin_file(path: Path) -> None:
+    """Make a local file one of the plugins of this process and of those that it starts."""
+    known = [name for name in os.environ.get(FILES, "").split(os.pathsep) if name]
+    os.environ[FILES] = os.pathsep.join(dict.fromkeys([*known, str(path.resolve())]))
+
+
+@cache
+def _plugins(files: str, blocked: str) -> Plugins:
+    points = sorted(entry_points(group=GROUP), key=lambda point: (_distribution(point), point.value))
+    return load_plugins(
+        [
+            Origin(BUILTIN, None, "lmkit.builtin.plugin"),
+            *(Origin(_distribution(point), _version(point), point.value, needs=_needs(point)) for point in points),
+            *(_file_origin(Path(name)) for name in files.split(os.pathsep) if name),
+        ],
+        [name.strip() for name in blocked.split(",")],
+    )
+
+
+def _file_origin(path: Path) -> Origin:
+    if not path.is_file():
+        raise UsageError(f"there is no plugin file {path}")
+    return Origin(path.name, None, str(path), is_file=True)
+
+
+def _distribution(point: EntryPoint) -> str:
+    # A distribution whose metadata are damaged has no name.
+    return (point.dist.name if point.dist else None) or point.name
+
+
+def _version(point: EntryPoint) -> str | None:
+    return point.dist.version if point.dist else None
+
+
+def _needs(point: EntryPoint) -> str | None:
+    """The versions of lmkit that a distribution requires."""
+    for text in (point.dist.requires if point.dist else None) or ():
+        if not text.lower().startswith("lmkit"):
+            continue
+        from packaging.requirements import InvalidRequirement, Requirement
+
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if requirement.name.lower() == "lmkit" and (requirement.marker is None or requirement.marker.evaluate()):
+            return str(requirement.specifier) or None
+    return None

@@ -1,0 +1,252 @@
+"""Loading plugins: one at a time, each asked alone what it provides, so that a broken one harms no other."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from pluggy import PluginManager
+
+import lmkit
+from lmkit import hookspecs
+from lmkit.catalog import BUILTIN, Catalog, Provided
+from lmkit.component import Component
+from lmkit.errors import LmkitError, StoppedError
+from lmkit.kinds import KINDS, Kind
+from lmkit.plugins.cost import measured
+from lmkit.plugins.found import Plugin, Plugins, Slow
+from lmkit.spelling import nearest
+
+
+class Origin(NamedTuple):
+    """Where a plugin comes from."""
+
+    name: str
+    """The distribution's name, or the file's."""
+    version: str | None
+    module: str
+    """The module that the entry point names, or the path of the file."""
+    is_file: bool = False
+    needs: str | None = None
+    """Which versions of lmkit it works with, such as `>=0.1`; None where it does not say."""
+
+
+def load_plugins(origins: Iterable[tuple[Any, ...]], blocked: Iterable[str] = ()) -> Plugins:
+    """Load plugins from their origins; one that fails is kept with its cause and harms no other.
+
+    Those that `blocked` names are not imported at all.
+    """
+    blocked = set(blocked)
+    loaded: list[_Loaded] = []
+    for origin in dict.fromkeys(Origin(*origin) for origin in origins):
+        if origin.name in blocked and origin.name != BUILTIN:
+            loaded.append(_Loaded(Plugin(origin.name, origin.version, origin.module, blocked=True)))
+        else:
+            loaded.append(_load(origin))
+    provided = {kind: [one for item in loaded for one in item.provided.get(kind, ())] for kind in KINDS}
+    found = tuple(replace(item.plugin, notes=_shared_names(item.plugin.name, provided)) for item in loaded)
+    listeners = tuple((item.plugin.name, item.relay) for item in loaded if item.relay is not None)
+    return Plugins(found, Catalog(provided), listeners)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    plugin: Plugin
+    provided: dict[str, list[Provided]] = field(default_factory=dict)
+    relay: Any = None
+
+
+def _load(origin: Origin) -> _Loaded:
+    """The plugin and what it provides, or the plugin and the cause why that is nothing."""
+    is_its = _code_of(origin)
+    slow: Slow | None = None
+    try:
+        _refuse_other_versions(origin)
+        with measured(is_its) as cost, redirect_stdout(sys.stderr):  # what a plugin prints is no command's output
+            module = _imported(origin)
+            manager = _asked(module)
+            components = _components(module, manager)
+        slow = cost.slow
+    except (Exception, SystemExit) as cause:
+        if origin.name == BUILTIN:
+            raise
+        told = f"{type(cause).__name__}: {cause}" if not isinstance(cause, LmkitError) else str(cause)
+        place = _place(cause, is_its)
+        return _Loaded(Plugin(origin.name, origin.version, origin.module, told, place, _file(origin)))
+    except KeyboardInterrupt as cause:
+        hint = f"; LMKIT_BLOCK={origin.name} leaves it out"
+        raise StoppedError(f"stopped while the plugin {origin.name} was imported{hint}") from cause
+    slow = None if origin.is_file else slow  # a file may import what it likes
+    plugin = Plugin(origin.name, origin.version, origin.module, file=_file(origin), slow=slow)
+    provided = {kind: [Provided(component, origin.name) for component in mine] for kind, mine in components.items()}
+    listens = any(getattr(manager.hook, hook).get_hookimpls() for hook in hookspecs.AROUND_RUNS)
+    return _Loaded(plugin, provided, manager.hook if listens else None)
+
+
+def _refuse_other_versions(origin: Origin) -> None:
+    """Raises LmkitError for a plugin that was made for another lmkit."""
+    needs = origin.needs if not origin.is_file else _file_needs(Path(origin.module))
+    if needs is None:
+        return
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        fits = SpecifierSet(needs).contains(lmkit.__version__, prereleases=True)
+    except InvalidSpecifier as cause:
+        raise LmkitError(f"says that it needs lmkit {needs!r}, which is no range of versions") from cause
+    if not fits:
+        raise LmkitError(f"needs lmkit {needs}; this is {lmkit.__version__}")
+
+
+def _file_needs(path: Path) -> str | None:
+    """What a file says by `LMKIT = ">=0.1"`, read without executing it."""
+    for statement in ast.parse(path.read_bytes(), str(path)).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id="LMKIT")], value=ast.Constant(value=str(needs))):
+                return needs
+    return None
+
+
+def _imported(origin: Origin) -> ModuleType:
+    if not origin.is_file:
+        return importlib.import_module(origin.module)
+    name = f"lmkit_file_{Path(origin.module).stem}"
+    spec = importlib.util.spec_from_file_location(name, origin.module)
+    if spec is None or spec.loader is None:
+        raise LmkitError("is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # so that its classes know where they are defined
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _asked(module: ModuleType) -> PluginManager:
+    """A manager of the plugin's own, for hooks that exist and take what they are given."""
+    manager = PluginManager("lmkit")
+    manager.add_hookspecs(hookspecs)
+    specified = {name: value for name, value in vars(hookspecs).items() if hasattr(value, "lmkit_spec")}
+    for name, function in vars(module).items():
+        if not hasattr(function, "lmkit_impl"):
+            continue
+        if name not in specified:
+            near = nearest(name, specified)
+            raise _MisuseError(f"no hook is called {name!r}" + (f"; did you mean {near!r}?" if near else ""), function)
+        given = list(inspect.signature(specified[name]).parameters)
+        extra = [argument for argument in inspect.signature(function).parameters if argument not in given]
+        if extra:
+            offer = f"it is given {', '.join(given)}" if given else "it is given nothing"
+            raise _MisuseError(f"{name} asks for {', '.join(extra)}; {offer}", function)
+    manager.register(module)
+    return manager
+
+
+class _MisuseError(LmkitError):
+    """A hook that is used wrongly, and the function that does."""
+
+    def __init__(self, message: str, function: Any) -> None:
+        super().__init__(message)
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        self.place = f"{code.co_filename}:{code.co_firstlineno}" if code else None
+
+
+def _components(module: ModuleType, manager: PluginManager) -> dict[str, list[Component]]:
+    """What the plugin provides, by kind."""
+    components: dict[str, list[Component]] = {}
+    for kind in KINDS.values():
+        given = [item for items in getattr(manager.hook, kind.hook)() for item in _listed(items, kind, module)]
+        try:
+            components[kind.name] = [_checked(item, kind) for item in given]
+            names = Counter(component.name for component in components[kind.name])
+            doubled = [repr(name) for name, count in names.items() if count > 1]
+            if doubled:
+                raise LmkitError(f"{kind.hook} gave {', '.join(doubled)} more than once")
+        except LmkitError as cause:
+            raise _MisuseError(str(cause), getattr(module, kind.hook)) from cause
+    return components
+
+
+def _listed(items: Any, kind: Kind, module: ModuleType) -> Sequence[Any]:
+    if isinstance(items, str | bytes | dict) or not isinstance(items, Iterable):
+        message = f"{kind.hook} gave {items!r:.60}, which is no list of components"
+        raise _MisuseError(message, getattr(module, kind.hook))
+    return list(items)
+
+
+def _checked(item: Any, kind: Kind) -> Component:
+    if not isinstance(item, Component):
+        raise LmkitError(f"{kind.hook} gave {item!r:.60}, which is no Component")
+    if not (isinstance(item.config, type) and issubclass(item.config, kind.base)):
+        raise LmkitError(f"{kind.hook} gave {item.config!r:.60}, which is no {kind.base.__name__}")
+    _ = item.name
+    return item
+
+
+def _shared_names(owner: str, provided: dict[str, list[Provided]]) -> tuple[str, ...]:
+    """The names of a plugin's components that others have too, and how to write them."""
+    notes = []
+    for kind, items in provided.items():
+        for mine in (item for item in items if item.owner == owner and owner != BUILTIN):
+            name = mine.component.name
+            others = sorted({item.owner for item in items if item.component.name == name} - {owner})
+            if others:
+                whose = "lmkit's own" if BUILTIN in others else f"{', '.join(others)}'s too"
+                notes.append(f"{kind} {name!r} is {whose}; write use: {owner}/{name}")
+    return tuple(notes)
+
+
+def _code_of(origin: Origin) -> Callable[[str], bool]:
+    """Whether a file is of the plugin's code: its own, or of the package that its module belongs to."""
+    if origin.is_file:
+        roots = {origin.module}
+    else:
+        try:
+            spec = importlib.util.find_spec(origin.module.partition(".")[0])
+        except (ImportError, ValueError, AttributeError):
+            spec = None
+        roots = {*(spec.submodule_search_locations or ()), spec.origin or ""} if spec else set()
+    folders = tuple(f"{root}{os.sep}" for root in roots if root)
+    return lambda file: file in roots or file.startswith(folders)
+
+
+def _file(origin: Origin) -> str | None:
+    """Where the plugin's code is, found without importing it."""
+    if origin.is_file:
+        return origin.module
+    module = sys.modules.get(origin.module)
+    if module is not None:
+        return getattr(module, "__file__", None)
+    try:
+        spec = importlib.util.find_spec(origin.module.partition(".")[0])
+    except (ImportError, ValueError, AttributeError):
+        return None
+    return spec.origin if spec else None
+
+
+def _place(error: BaseException, is_its: Callable[[str], bool]) -> str | None:
+    """The line of the plugin's code where an error comes from, as file:line."""
+    if isinstance(error, _MisuseError):
+        return error.place
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    place, trace = None, error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if is_its(file):
+            place = f"{file}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place

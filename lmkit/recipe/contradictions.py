@@ -1,0 +1,137 @@
+"""Contradictions: what is wrong between blocks of a recipe that are right in themselves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lmkit.catalog import Catalog
+from lmkit.errors import Fault
+from lmkit.kinds.data import SPLITS, DataConfig
+from lmkit.kinds.metric import MetricConfig
+from lmkit.kinds.model import ModelConfig
+from lmkit.kinds.task import TaskConfig
+from lmkit.recipe.document import Node
+from lmkit.recipe.schema import STAGES, EvaluateConfig, TrainConfig, measures_of
+from lmkit.spelling import nearest
+
+
+def contradictions(
+    tree: Node, blocks: Mapping[str, Any], settings: Mapping[str, Any], catalog: Catalog, folder: Path | None
+) -> Iterator[Fault]:
+    """Every contradiction between these blocks; one that is missing or None (faulty) is left out.
+
+    `folder` is what paths are relative to; None where it is not known, and no file is looked at.
+    """
+    task, data, model, metrics = (blocks.get(key) for key in ("task", "data", "model", "metrics"))
+    train = settings.get("train")
+    stages = settings.get("stages", STAGES)
+    if stages is not None and (not stages or stages != tuple(stage for stage in STAGES if stage in stages)):
+        message = f"names at least one of {', '.join(STAGES)}, each once and in this order"
+        yield Fault(tree.find(("stages",)).place, "stages", message, owner="the core")
+    if metrics is not None and None not in metrics:
+        yield from _measures(tree, metrics, train)
+    if task is not None and metrics is not None:
+        yield from _unfit_metrics(tree, task, metrics)
+    if task is not None and model is not None:
+        yield from _head(tree, task, model, catalog)
+    if task is not None and data is not None:
+        yield from _columns(tree, data, task, folder)
+    if data is not None:
+        yield from _splits(tree, data, train, settings.get("evaluate", EvaluateConfig()), stages or ())
+
+
+def _measures(tree: Node, metrics: Sequence[MetricConfig], train: TrainConfig | None) -> Iterator[Fault]:
+    """A measure that two metrics have; a monitor that none has."""
+    counts = Counter(measure for metric in metrics for measure in metric.measures)
+    for measure in sorted(measure for measure, count in counts.items() if count > 1):
+        yield Fault(tree.find(("metrics",)).place, "metrics", f"two metrics measure {measure!r}", owner="the core")
+    measures = measures_of(metrics)
+    if train is not None and train.monitor is not None and train.monitor not in measures:
+        near = nearest(train.monitor, measures)
+        there = "" if near else f"; there are {', '.join(measures)}"
+        place = tree.find(("train", "monitor")).place
+        message = f"no metric measures {train.monitor!r}{there}"
+        yield Fault(place, "train.monitor", message, near, "the core")
+
+
+def _unfit_metrics(tree: Node, task: TaskConfig, metrics: Sequence[MetricConfig | None]) -> Iterator[Fault]:
+    """A metric that cannot read what the task answers."""
+    for index, metric in enumerate(metrics):
+        if metric is not None and metric.reads and task.answer and task.answer not in metric.reads:
+            message = (
+                f"metric {metric.use!r} reads {' or '.join(metric.reads)}; task {task.use!r} answers with {task.answer}"
+            )
+            yield Fault(tree.find(("metrics", index)).place, f"metrics.{index}", message, owner="the core")
+
+
+def _head(tree: Node, task: TaskConfig, model: ModelConfig, catalog: Catalog) -> Iterator[Fault]:
+    """A model that cannot end with what the task needs."""
+    if task.head_kind and model.head_kinds and task.head_kind not in model.head_kinds:
+        fit = [name for name in catalog.names("model") if task.head_kind in _head_kinds(catalog, name)]
+        message = (
+            f"task {task.use!r} needs a model with a {task.head_kind} head; {model.use!r} has "
+            f"{' and '.join(model.head_kinds)}, and {', '.join(fit) or 'no installed model'} has it"
+        )
+        yield Fault(tree.find(("model",)).place, "model", message, owner="the core")
+
+
+def _head_kinds(catalog: Catalog, name: str) -> Sequence[str]:
+    return getattr(catalog.find("model", name).component.config, "head_kinds", ())
+
+
+def _columns(tree: Node, data: DataConfig, task: TaskConfig, folder: Path | None) -> Iterator[Fault]:
+    """Columns that the task does not read, and those that it reads and the source has not."""
+    known = [column.name for column in task.columns]
+    for name in data.columns:
+        if name not in known:
+            near = nearest(name, known)
+            there = "" if near else f"; it has {', '.join(known)}"
+            place = tree.find(("data", "columns")).key_place(name)
+            message = f"task {task.use!r} has no such column{there}"
+            yield Fault(place, f"data.columns.{name}", message, near, "the core")
+    given = data.column_names(folder) if folder is not None else None
+    if given is None:
+        return
+    there = f"the source has {', '.join(given)}"
+    for name in known:
+        source = data.columns.get(name, name)
+        if source not in given:
+            at = ("data", "columns", name) if name in data.columns else ("data",)
+            message = f"task {task.use!r} needs a column {name!r}; {there}"
+            if name in data.columns:
+                message = f"there is no column {source!r}; {there}"
+            else:
+                message += f". Say which is meant: columns: {{{name}: …}}"
+            yield Fault(tree.find(at).place, ".".join(at), message, owner="the core")
+    named = {name for name in known if data.columns.get(name, name) in given}
+    others = set(given) - {data.columns.get(name, name) for name in known}
+    for key, column, columns in (
+        (("data", "keep", "column"), data.keep.column if data.keep else None, set(given)),
+        (("data", "split", "group"), data.split.group, named | others),
+        (("data", "split", "stratify"), data.split.stratify, named | others),
+    ):
+        if column is not None and column not in columns:
+            message = f"there is no column {column!r}; there are {', '.join(sorted(columns))}"
+            yield Fault(tree.find(key).place, ".".join(key), message, owner="the core")
+
+
+def _splits(
+    tree: Node, data: DataConfig, train: TrainConfig | None, evaluate: EvaluateConfig | None, stages: Sequence[str]
+) -> Iterator[Fault]:
+    """Stages that need a split which the data does not give."""
+    given = data.given_splits or tuple(name for name in SPLITS if getattr(data.split, name) > 0)
+    there = f"the data has {', '.join(given)}"
+    for index, split in enumerate(evaluate.splits if evaluate is not None and "evaluate" in stages else ()):
+        if split not in given:
+            at = tree.find(("evaluate", "splits", index))
+            place = at.place if "evaluate" in tree.value else tree.find(("data", "split")).place
+            message = f"{split!r} is to be measured; {there}"
+            yield Fault(place, f"evaluate.splits.{index}", message, owner="the core")
+    if train is not None and "validation" not in given and "train" in stages:
+        for key in ("early_stopping", "monitor"):
+            if getattr(train, key) is not None:
+                message = f"watches the validation split; {there}"
+                yield Fault(tree.find(("train", key)).place, f"train.{key}", message, owner="the core")

@@ -1,0 +1,47 @@
+"""Shipped recipes: those that came with lmkit, to run, to read, and to begin one's own from."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from lmkit.errors import UsageError
+from lmkit.spelling import nearest
+
+CHECKOUT = Path(__file__).parents[2] / "recipes"
+"""Where they are when lmkit is run from its repository."""
+
+INSTALLED = "share/lmkit/recipes"
+"""Where they are installed, below the environment's folder."""
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Each shipped recipe by its name, the file's without its ending."""
+    return {path.stem: path for path in sorted(_files()) if path.is_file()}
+
+
+def shipped_recipe(name: str) -> Path:
+    """The recipe of a name (or of its file's). Raises UsageError where there is none."""
+    recipes = shipped_recipes()
+    plain = Path(name).name.removesuffix(".yaml")
+    if plain not in recipes:
+        near = nearest(plain, recipes)
+        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(recipes) or 'none'}"
+        raise UsageError(f"no recipe is called {name!r}; {hint}")
+    return recipes[plain]
+
+
+def first_line(recipe: Path) -> str:
+    """What a recipe says it does: the first line of the comment at its head."""
+    with recipe.open(encoding="utf-8") as lines:
+        return next((line.lstrip("# ").strip() for line in lines if line.startswith("#")), "")
+
+
+def _files() -> list[Path]:
+    if (CHECKOUT.parent / "pyproject.toml").is_file() and CHECKOUT.is_dir():
+        return list(CHECKOUT.glob("*.yaml"))
+    try:
+        files = distribution("lmkit").files or []
+    except PackageNotFoundError:
+        return []
+    return [Path(str(file.locate())) for file in files if file.suffix == ".yaml" and INSTALLED in file.as_posix()]

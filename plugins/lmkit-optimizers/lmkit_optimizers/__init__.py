@@ -1,0 +1,1 @@
+"""Optimizers of the pytorch-optimizer library for lmkit, with typed settings."""
