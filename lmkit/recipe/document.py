@@ -7,6 +7,7 @@ YAML is read as YAML 1.2's core schema: `3e-4` is a number, only `true` and `fal
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,10 @@ class Node:
         if isinstance(self.value, list):
             return [child.plain() for child in self.value]
         return self.value
+
+    def keys(self) -> Iterable[str]:
+        """The keys of a mapping; none of anything else."""
+        return self.value.keys() if isinstance(self.value, dict) else ()
 
     def key_place(self, key: str) -> Place:
         """Where a key of this mapping is written."""

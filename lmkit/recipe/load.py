@@ -140,13 +140,11 @@ class _RecipeReader:
             self._fault(use.place, (*path, "use"), message, CORE)
             return
         slip = next((key for key in node.value if nearest(key, ["use"])), None)
-        lower = {
-            key: child for key, child in node.value.items() if isinstance(child.value, dict) and "use" in child.value
-        }
+        lower = [(key, child) for key, child in node.value.items() if "use" in child.keys()]
         if slip is not None:
             self._fault(node.key_place(slip), (*path, slip), "unknown key", CORE, suggestion="use")
         elif lower:
-            key, child = next(iter(lower.items()))
+            key, child = lower[0]
             message = "unknown key; it belongs one level up"
             self._fault(child.key_place("use"), (*path, key, "use"), message, CORE, _dotted((*path, "use")))
         else:
