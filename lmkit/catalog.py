@@ -87,18 +87,13 @@ def _plain(name: str) -> str:
 
 
 def _by_name(provided: Iterable[Provided]) -> dict[str, Provided]:
-    everything = list(provided)
+    named: dict[str, list[Provided]] = {}
+    for item in provided:
+        named.setdefault(item.component.name, []).append(item)
     found: dict[str, Provided] = {}
-    for item in everything:
-        if item.owner == BUILTIN:
-            found[item.component.name] = item
-    taken = set(found)
-    for item in everything:
-        if item.owner == BUILTIN:
-            continue
-        name = item.component.name
-        others = [other for other in everything if other.component.name == name and other is not item]
-        if name not in taken and not others:
-            found[name] = item
-        found[f"{item.owner}/{name}"] = item
+    for name, items in named.items():
+        its_owner = [item for item in items if item.owner == BUILTIN or len(items) == 1]
+        if its_owner:
+            found[name] = its_owner[0]
+        found |= {f"{item.owner}/{name}": item for item in items if item.owner != BUILTIN}
     return found

@@ -55,7 +55,8 @@ def load_plugins(origins: Iterable[tuple[Any, ...]], blocked: Iterable[str] = ()
         else:
             loaded.append(_load(origin))
     provided = {kind: [one for item in loaded for one in item.provided.get(kind, ())] for kind in KINDS}
-    found = tuple(replace(item.plugin, notes=_shared_names(item.plugin.name, provided)) for item in loaded)
+    notes = _shared_names(provided)
+    found = tuple(replace(item.plugin, notes=tuple(notes.get(item.plugin.name, ()))) for item in loaded)
     listeners = tuple((item.plugin.name, item.relay) for item in loaded if item.relay is not None)
     return Plugins(found, Catalog(provided), listeners)
 
@@ -196,17 +197,20 @@ def _checked(item: Any, kind: Kind) -> Component:
     return item
 
 
-def _shared_names(owner: str, provided: dict[str, list[Provided]]) -> tuple[str, ...]:
-    """The names of a plugin's components that others have too, and how to write them."""
-    notes = []
+def _shared_names(provided: dict[str, list[Provided]]) -> dict[str, list[str]]:
+    """For each plugin, a note on each name of its components that another has too."""
+    notes: dict[str, list[str]] = {}
     for kind, items in provided.items():
-        for mine in (item for item in items if item.owner == owner and owner != BUILTIN):
-            name = mine.component.name
-            others = sorted({item.owner for item in items if item.component.name == name} - {owner})
-            if others:
+        owners: dict[str, list[str]] = {}
+        for item in items:
+            owners.setdefault(item.component.name, []).append(item.owner)
+        for name, sharing in owners.items():
+            for owner in sharing if len(sharing) > 1 else ():
+                others = [other for other in sharing if other != owner]
                 whose = "lmkit's own" if BUILTIN in others else f"{', '.join(others)}'s too"
-                notes.append(f"{kind} {name!r} is {whose}; write use: {owner}/{name}")
-    return tuple(notes)
+                notes.setdefault(owner, []).append(f"{kind} {name!r} is {whose}; write use: {owner}/{name}")
+    notes.pop(BUILTIN, None)  # a built-in keeps its name
+    return notes
 
 
 def _code_of(origin: Origin) -> Callable[[str], bool]:

@@ -7,8 +7,8 @@ YAML is read as YAML 1.2's core schema: `3e-4` is a number, only `true` and `fal
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ import yaml
 
 from lmkit.errors import Fault, Place, RecipeError
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 250_000
 MAX_DEPTH = 50
-MAX_NODES = 100_000
+MAX_NODES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Node:
 
     value: Any
     place: Place
-    key_places: tuple[tuple[str, Place], ...] = ()
+    key_places: Mapping[str, Place] = field(default_factory=dict)
+    """Where each key of a mapping is written."""
 
     def plain(self) -> Any:
         """The value without places."""
@@ -37,13 +38,13 @@ class Node:
             return [child.plain() for child in self.value]
         return self.value
 
-    def keys(self) -> Iterable[str]:
-        """The keys of a mapping; none of anything else."""
-        return self.value.keys() if isinstance(self.value, dict) else ()
+    def has(self, key: str) -> bool:
+        """Whether this is a mapping with such a key."""
+        return isinstance(self.value, dict) and key in self.value
 
     def key_place(self, key: str) -> Place:
         """Where a key of this mapping is written."""
-        return dict(self.key_places).get(key, self.place)
+        return self.key_places.get(key, self.place)
 
     def find(self, path: tuple[str | int, ...]) -> Node:
         """The node at `path`, or the deepest one on the way to it."""
@@ -160,7 +161,7 @@ class _Reader:
                 self.faults.append(Fault(key_place, ".".join(map(str, (*path, key))), message))
                 continue
             children[key], key_places[key] = self.read(child, (*path, key)), key_place
-        return Node(children, place, tuple(key_places.items()))
+        return Node(children, place, key_places)
 
 
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")

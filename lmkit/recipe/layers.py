@@ -51,9 +51,9 @@ def merge(base: Node, over: Node) -> Node:
         return over
     merged = dict(base.value)
     for key, child in over.value.items():
-        merged[key] = merge(merged[key], child) if key in merged else child
-    places = {**dict(base.key_places), **dict(over.key_places)}
-    return Node(merged, base.place, tuple(places.items()))
+        below = merged.pop(key, None)  # so that what was said last stands last
+        merged[key] = merge(below, child) if below is not None else child
+    return Node(merged, base.place, {**base.key_places, **over.key_places})
 
 
 def _extended(path: Path, faults: list[Fault], chain: tuple[Path, ...]) -> Node:
@@ -89,7 +89,7 @@ def _overridden(tree: Node, overrides: Sequence[str], faults: list[Fault]) -> No
             faults += error.faults
             continue
         for key in reversed(keys):
-            node = Node({key: node}, node.place, ((key, node.place),))
+            node = Node({key: node}, node.place, {key: node.place})
         tree = merge(tree, node)
     return tree
 

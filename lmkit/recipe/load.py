@@ -26,6 +26,9 @@ from lmkit.spelling import nearest
 CORE = "the core"
 """How faults name the owner of the keys that belong to no component."""
 
+ADVISED = 100
+"""After so many faults a file is no recipe, and what its keys were meant to be is not asked any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -140,7 +143,7 @@ class _RecipeReader:
             self._fault(use.place, (*path, "use"), message, CORE)
             return
         slip = next((key for key in node.value if nearest(key, ["use"])), None)
-        lower = [(key, child) for key, child in node.value.items() if "use" in child.keys()]
+        lower = [(key, child) for key, child in node.value.items() if child.has("use")]
         if slip is not None:
             self._fault(node.key_place(slip), (*path, slip), "unknown key", CORE, suggestion="use")
         elif lower:
@@ -189,6 +192,9 @@ class _RecipeReader:
                 self._unknown((key,), [*Recipe.model_fields, EXTENDS], self.tree.key_place(key), CORE)
 
     def _unknown(self, path: shape.Path, siblings: Iterable[str], place: Place, owner: str) -> None:
+        if len(self.faults) > ADVISED:
+            self._fault(place, path, "unknown key", owner)
+            return
         classes: dict[shape.Path, type[BaseModel]] = {(): Recipe, **self._classes}
         whole = {at: keys for begin, model in classes.items() for at, keys in shape.keys_of(model, begin)}
         message, suggestion = shape.meant(path, siblings, whole)
@@ -229,7 +235,7 @@ class _RecipeReader:
             if field is not None:
                 child = self._rebased(child, _relative_path(field.annotation, field.metadata))
             children[name], places[name] = child, place
-        return Node(children, node.place, tuple(places.items()))
+        return Node(children, node.place, places)
 
     def _renamed(self, node: Node, old: str, new: str, path: shape.Path, owner: str) -> None:
         at, place = _dotted((*path, old)), node.key_place(old)

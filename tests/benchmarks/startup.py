@@ -1,4 +1,4 @@
-"""Start-up of light commands: `lmkit --help` and `lmkit runs` beside importing what every such command needs.
+"""Start-up of light commands beside importing what every such command needs.
 
     python tests/benchmarks/startup.py [--rounds 15] [--json FILE]
 
@@ -15,14 +15,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import distributions
 from pathlib import Path
 from statistics import median
+
+from many_plugins import write_distributions
 
 from lmkit.records.record import Interval, RunRecord, SplitResult
 from lmkit.records.store import create_run, write_record
 
 RUNS = 100
+RECIPE = Path(__file__).parents[2] / "recipes" / "sentiment.yaml"
 REFERENCE = "import typer, pydantic"
+PLUGINS, COMPONENTS, DISTRIBUTIONS = 20, 10, 150
+"""What a crowded environment holds: plugins of lmkit, components of each, distributions in all."""
 
 
 def main() -> int:
@@ -33,6 +39,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="lmkit-startup-") as temporary:
         runs = Path(temporary)
         write_runs(runs)
+        many = Path(temporary) / "many"
+        write_distributions(many, PLUGINS, COMPONENTS, max(0, DISTRIBUTIONS - PLUGINS - len(list(distributions()))))
         command = Path(sys.executable).with_name("lmkit")
         lmkit = [str(command)] if command.exists() else [sys.executable, "-m", "lmkit"]
         commands = {
@@ -40,9 +48,20 @@ def main() -> int:
             "lmkit --help": [*lmkit, "--help"],
             f"lmkit runs ({RUNS})": [*lmkit, "runs", "--runs", str(runs)],
         }
-        for argv in commands.values():
-            measure(argv)  # compiles what has not been compiled yet
-        rounds = [{name: measure(argv) for name, argv in commands.items()} for _ in range(given.rounds)]
+        light = {
+            "lmkit check": [*lmkit, "check", str(RECIPE)],
+            "lmkit explain": [*lmkit, "explain", str(RECIPE)],
+            "lmkit plugins": [*lmkit, "plugins"],
+        }
+        commands |= light
+        with_many = {f"{name}, {PLUGINS} plugins": argv for name, argv in light.items()}
+
+        def once() -> dict[str, tuple[float, float]]:
+            times = {name: measure(argv) for name, argv in commands.items()}
+            return times | {name: measure(argv, {"PYTHONPATH": str(many)}) for name, argv in with_many.items()}
+
+        once()  # compiles what has not been compiled yet
+        rounds = [once() for _ in range(given.rounds)]
     print(_table(rounds))
     if given.json:
         given.json.write_text(json.dumps(rounds, indent=2) + "\n", encoding="utf-8")
@@ -68,10 +87,10 @@ def write_runs(folder: Path) -> None:
         write_record(run, record)
 
 
-def measure(argv: list[str]) -> tuple[float, float]:
+def measure(argv: list[str], more: dict[str, str] | None = None) -> tuple[float, float]:
     """Wall and processor seconds of one process. Raises CalledProcessError where it fails."""
     began = time.perf_counter()
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, env=os.environ | (more or {}))
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -81,9 +100,9 @@ def measure(argv: list[str]) -> tuple[float, float]:
 
 
 def _table(rounds: list[dict[str, tuple[float, float]]]) -> str:
-    lines = [f"{'median of ' + str(len(rounds)) + ' rounds':<26}{'wall ms':>9}{'ratio':>7}{'cpu ms':>9}{'ratio':>7}"]
+    lines = [f"{'median of ' + str(len(rounds)) + ' rounds':<29}{'wall ms':>9}{'ratio':>7}{'cpu ms':>9}{'ratio':>7}"]
     for name in rounds[0]:
-        line = f"{name:<26}"
+        line = f"{name:<29}"
         for kind in (0, 1):
             value = median(results[name][kind] for results in rounds)
             against = median(results[name][kind] / results[REFERENCE][kind] for results in rounds)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 from statistics import median
 
@@ -15,11 +17,13 @@ from lmkit.records.store import create_run, write_record
 
 REFERENCE = ("-c", "import typer; from pydantic import BaseModel")
 ROUNDS = 7
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+RECIPE = Path(__file__).parents[2] / "recipes" / "sentiment.yaml"
 
 
-def processor_seconds(*arguments: str) -> float:
-    """User and system time of one Python process."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+def processor_seconds(*arguments: str, first: Path | None = None) -> float:
+    """User and system time of one Python process, which finds the distributions in the folder `first` too."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(first or ""), *sys.path]))}
     process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -56,3 +60,20 @@ def test_help_takes_at_most_twice_and_runs_four_times_what_its_imports_take(runs
     ratios = {name: median(times[name] / times["reference"] for times in rounds) for name in ("help", "runs")}
     assert ratios["help"] <= 2
     assert ratios["runs"] <= 4
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="the system does not tell a process's time")
+def test_checking_takes_at_most_four_times_its_imports_and_half_more_with_many_plugins(tmp_path: Path) -> None:
+    many = runpy.run_path(str(BENCHMARKS / "many_plugins.py"))
+    many["write_distributions"](tmp_path, 20, 10, max(0, 130 - len(list(distributions()))))
+    check = ("-m", "lmkit", "check", str(RECIPE))
+
+    def once() -> tuple[float, float, float]:
+        return processor_seconds(*REFERENCE), processor_seconds(*check), processor_seconds(*check, first=tmp_path)
+
+    once()  # compiles what has not been compiled yet
+
+    rounds = [once() for _ in range(ROUNDS)]
+
+    assert median(alone / reference for reference, alone, _ in rounds) <= 4
+    assert median(crowded / alone for _, alone, crowded in rounds) <= 1.5

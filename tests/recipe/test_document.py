@@ -132,7 +132,7 @@ def test_a_billion_laughs_are_cut_short() -> None:
     began = time.process_time()
     told = fault("\n".join(lines))
 
-    assert "holds more than 100,000 values, its aliases followed" in told
+    assert "holds more than 20,000 values, its aliases followed" in told
     assert time.process_time() - began < 5
 
 
@@ -191,7 +191,7 @@ def test_windows_line_ends_are_line_ends(tmp_path: Path) -> None:
     [
         (b"name: caf\xe9\n", "is not UTF-8: byte 9 cannot be read"),
         ("name: films\n".encode("utf-16"), "is not UTF-8: byte 0 cannot be read"),
-        (b"#" * (MAX_BYTES + 1), "is 1,000,001 bytes; a recipe has at most 1,000,000"),
+        (b"#" * (MAX_BYTES + 1), "is 250,001 bytes; a recipe has at most 250,000"),
     ],
 )
 def test_a_file_that_is_no_text_of_ours_is_told_by_name(tmp_path: Path, content: bytes, told: str) -> None:

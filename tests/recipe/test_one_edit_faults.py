@@ -168,8 +168,15 @@ def check(catalog: Catalog) -> Check:
     return faults
 
 
+@pytest.fixture(scope="module", params=[6, pytest.param(1, marks=pytest.mark.slow)], ids=["a sixth", "all"])
+def share(request: pytest.FixtureRequest) -> int:
+    """One in so many keys is edited; all of them take a minute."""
+    part: int = request.param
+    return part
+
+
 @pytest.fixture(scope="module")
-def cases(catalog: Catalog) -> list[tuple[str, dict[str, Any], Recipe, list[KeyPath]]]:
+def cases(catalog: Catalog, share: int) -> list[Any]:
     """Each document with its typed recipe and the keys that are edited in it."""
     found = []
     for path in RECIPES:
@@ -183,15 +190,18 @@ def cases(catalog: Catalog) -> list[tuple[str, dict[str, Any], Recipe, list[KeyP
     core["data"]["keep"] = {"column": "kind", "values": ["a"]}
     recipe = typed_recipe(parse_document(dump_document(core), "core"), catalog)
     found.append(("core", core, recipe, list(key_paths(core))))
-    return found
+    return [
+        (name, document, recipe, paths[number % share :: share])
+        for number, (name, document, recipe, paths) in enumerate(found)
+    ]
 
 
-def test_there_is_a_case_for_everything(cases: Any, catalog: Catalog) -> None:
+def test_there_is_a_case_for_everything(cases: Any, catalog: Catalog, share: int) -> None:
     assert len(cases) == len(RECIPES) + 1 + sum(len(catalog.names(kind)) for kind in KINDS)
-    assert len(RECIPES) >= 3 and sum(len(paths) for *_, paths in cases) > 450
+    assert len(RECIPES) >= 3 and sum(len(paths) for *_, paths in cases) > 450 // share
 
 
-def test_a_slip_of_the_finger_is_told_in_its_line_with_the_key_that_was_meant(cases: Any, check: Check) -> None:
+def test_a_slip_of_the_finger_is_told_with_the_key_that_was_meant(cases: Any, check: Check, share: int) -> None:
     chance, right, wrong = random.Random(0), 0, []
     for _, document, recipe, paths in cases:
         for path in paths:
@@ -207,12 +217,12 @@ def test_a_slip_of_the_finger_is_told_in_its_line_with_the_key_that_was_meant(ca
                 else:
                     wrong.append((".".join(map(str, path)), slip, mine[0].suggestion))
 
-    assert right + len(wrong) > 1800
+    assert right + len(wrong) > 1800 // share
     assert right / (right + len(wrong)) >= 0.95, wrong
     assert right / (right + len(wrong)) >= 0.98, wrong
 
 
-def test_a_key_that_was_moved_a_level_is_told_in_its_line(cases: Any, check: Check) -> None:
+def test_a_key_that_was_moved_a_level_is_told_in_its_line(cases: Any, check: Check, share: int) -> None:
     moved = placed = 0
     for _, document, recipe, paths in cases:
         for path in paths:
@@ -232,7 +242,7 @@ def test_a_key_that_was_moved_a_level_is_told_in_its_line(cases: Any, check: Che
                 moved += 1
                 placed += mine[0].suggestion == ".".join(map(str, path)) and "it belongs one level" in mine[0].message
 
-    assert moved > 500
+    assert moved > 500 // share
     assert (
         placed / moved > 0.6
     )  # the others are `use`, which is everywhere, and keys whose block lost its `use` with them
@@ -248,7 +258,7 @@ def neighbours(document: Any, path: KeyPath) -> Iterator[KeyPath]:
             yield (*path, key)
 
 
-def test_a_value_of_another_type_is_told_in_its_place(cases: Any, check: Check) -> None:
+def test_a_value_of_another_type_is_told_in_its_place(cases: Any, check: Check, share: int) -> None:
     for _, document, recipe, paths in cases:
         for path in paths:
             value = at(document, path)
@@ -279,7 +289,7 @@ def takes_text(recipe: Recipe, path: KeyPath) -> bool:
     return annotation is None or "str" in str(annotation).replace("strict", "") or "Literal" in str(annotation)
 
 
-def test_a_value_out_of_its_range_is_told_in_its_place(cases: Any, check: Check) -> None:
+def test_a_value_out_of_its_range_is_told_in_its_place(cases: Any, check: Check, share: int) -> None:
     beyond = 0
     for _, document, recipe, paths in cases:
         for path in paths:
@@ -291,7 +301,7 @@ def test_a_value_out_of_its_range_is_told_in_its_place(cases: Any, check: Check)
                 assert tree.find(path).place in [fault.place for fault in faults], (path, value, faults)
                 beyond += 1
 
-    assert beyond > 300
+    assert beyond > 300 // share
 
 
 def outside(schema: dict[str, Any]) -> Iterator[Any]:
@@ -309,7 +319,7 @@ def outside(schema: dict[str, Any]) -> Iterator[Any]:
             yield "zzz"
 
 
-def test_a_doubled_key_is_told_where_it_is_the_second_time(cases: Any, check: Check) -> None:
+def test_a_doubled_key_is_told_where_it_is_the_second_time(cases: Any, check: Check, share: int) -> None:
     for _, document, _, paths in cases:
         for path in paths:
             edited = copy.deepcopy(document)
