@@ -1,7 +1,7 @@
 """lmkit runs language-model experiments from typed recipes.
 
-Plugin authors need `hookimpl`, `Component`, `ComponentConfig`, `LmkitError` and the contracts in
-`lmkit.kinds`. Scripts need `load_recipe`, `run_recipe` and `open_run`.
+Plugin authors need `hookimpl`, `Component`, `ComponentConfig`, `LmkitError`, what hooks are given
+(`Recipe`, `RunRecord`) and the contracts in `lmkit.kinds`. Scripts need `load_recipe`, `run_recipe` and `open_run`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lmkit.component import Component, ComponentConfig
     from lmkit.errors import LmkitError
     from lmkit.hookspecs import hookimpl
+    from lmkit.recipe.schema import Recipe
+    from lmkit.records.record import RunRecord
 
 __version__ = "0.1.0"
 
@@ -21,13 +23,25 @@ _HOMES = {
     "Component": "lmkit.component",
     "ComponentConfig": "lmkit.component",
     "LmkitError": "lmkit.errors",
+    "Recipe": "lmkit.recipe.schema",
+    "RunRecord": "lmkit.records.record",
     "hookimpl": "lmkit.hookspecs",
     "load_recipe": "lmkit.api",
     "open_run": "lmkit.api",
     "run_recipe": "lmkit.api",
 }
 
-__all__ = ["Component", "ComponentConfig", "LmkitError", "hookimpl", "load_recipe", "open_run", "run_recipe"]
+__all__ = [
+    "Component",
+    "ComponentConfig",
+    "LmkitError",
+    "Recipe",
+    "RunRecord",
+    "hookimpl",
+    "load_recipe",
+    "open_run",
+    "run_recipe",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -74,7 +74,7 @@ def _with_broken_plugins(error: RecipeError, plugins: Plugins) -> RecipeError:
     causes = [Fault(Place("plugin"), plugin.name, f"could not be loaded: {plugin.cause}") for plugin in broken[:MOST]]
     if len(broken) > MOST:
         causes.append(Fault(Place("plugin"), "", f"{len(broken) - MOST} more could not be loaded; see `lmkit plugins`"))
-    return RecipeError([*error.faults, *causes])
+    return RecipeError([*error.faults, *causes], error.notices)
 
 
 MOST = 3

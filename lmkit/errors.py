@@ -55,12 +55,14 @@ class Fault:
 
 
 class RecipeError(LmkitError):
-    """`faults` holds everything found wrong with the recipe, not only the first thing."""
+    """`faults` holds everything found wrong with the recipe, not only the first thing; `notices` what is accepted
+    for now."""
 
     exit_code = 2
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[Fault], notices: Sequence[Fault] = ()) -> None:
         self.faults = tuple(faults)
+        self.notices = tuple(notices)
         super().__init__("\n".join(told(self.faults)))
 
 

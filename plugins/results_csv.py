@@ -18,7 +18,7 @@ from filelock import FileLock
 from lmkit import hookimpl
 
 if TYPE_CHECKING:
-    from lmkit.records.record import RunRecord
+    from lmkit import RunRecord
 
 LMKIT = ">=0.1"
 

@@ -355,7 +355,7 @@ def lion(config, *, parameters):
 @pytest.mark.parametrize(
     ("edit", "noticed_by"),
     [
-        (("@hookimpl", ""), "test_it_provides_components"),
+        (("@hookimpl", ""), "test_it_provides_components_or_listens_to_runs"),
         (("from typing import", "import torch\nfrom typing import"), "test_importing_it_imports_nothing_heavy"),
         (("from typing import", "import transformers\nfrom typing import"), "test_importing_it_imports_nothing_heavy"),
         (("from typing import", "import wandb\nfrom typing import"), "test_importing_it_imports_nothing_heavy"),

@@ -199,7 +199,7 @@ def test_a_setting_without_a_docstring_has_none() -> None:
 
 
 def test_no_page_holds_a_place_for_what_was_never_filled_in() -> None:
-    pages = [DOCS.parent / "README.md", *DOCS.glob("*.md")]
+    pages = [DOCS.parent / "README.md", *DOCS.rglob("*.md")]
 
     left = re.compile(r"\b(SIZES|TABLE|RECIPES|VALIDATION|START[A-Z]+|TODO|FIXME|TBD|XXX)\b")
 

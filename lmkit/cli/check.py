@@ -33,7 +33,7 @@ def _check(path: Path, overrides: Sequence[str]) -> tuple[Sequence[Fault], Seque
     try:
         return (), read_recipe(path, overrides).notices
     except RecipeError as error:
-        return error.faults, ()
+        return error.faults, error.notices
 
 
 def _tell(name: str, faults: Sequence[Fault], notices: Sequence[Fault]) -> None:

@@ -29,4 +29,4 @@ def explain_command(path: Path, arguments: Sequence[str], as_json: bool) -> None
     print(rendered(lines))
     setting = setting_at(loaded.recipe, keys[0]) if keys else None
     if setting is not None:
-        print(f"\n{keys[0]}: {setting.type}; {setting.default}\n{setting.words}")
+        print(f"\n{keys[0]}: {setting.type}; {setting.default}\n{setting.words}".replace("`", ""))

@@ -55,7 +55,9 @@ def _kinds() -> str:
 
 
 def _title(plugin: Plugin) -> str:
-    return f"{plugin.name} {plugin.version or (lmkit.__version__ if plugin.name == BUILTIN else '')}".strip()
+    if plugin.name == BUILTIN:
+        return f"{plugin.name} {lmkit.__version__}"
+    return plugin.name if plugin.version is None or ":" in plugin.version else f"{plugin.name} {plugin.version}"
 
 
 def _told(plugin: Plugin, plugins: Plugins) -> Iterator[tuple[str, str]]:

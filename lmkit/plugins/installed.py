@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -53,7 +54,8 @@ def _plugins(files: str, blocked: str) -> Plugins:
 def _file_origin(path: Path) -> Origin:
     if not path.is_file():
         raise UsageError(f"there is no plugin file {path}")
-    return Origin(path.name, None, str(path), is_file=True)
+    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Origin(path.name, f"sha256:{content[:16]}", str(path), is_file=True)
 
 
 def _distribution(point: EntryPoint) -> str:

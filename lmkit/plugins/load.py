@@ -35,6 +35,7 @@ class Origin(NamedTuple):
     name: str
     """The distribution's name, or the file's."""
     version: str | None
+    """The distribution's version, or the hash of the file."""
     module: str
     """The module that the entry point names, or the path of the file."""
     is_file: bool = False

@@ -73,7 +73,7 @@ def _head(tree: Node, task: TaskConfig, model: ModelConfig, catalog: Catalog) ->
         fit = [name for name in catalog.names("model") if task.head_kind in _head_kinds(catalog, name)]
         message = (
             f"task {task.use!r} needs a model with a {task.head_kind} head; {model.use!r} has "
-            f"{' and '.join(model.head_kinds)}, and {', '.join(fit) or 'no installed model'} has it"
+            f"{' and '.join(model.head_kinds)}. With it are {', '.join(fit) or 'none installed'}"
         )
         yield Fault(tree.find(("model",)).place, "model", message, owner="the core")
 

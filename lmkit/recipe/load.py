@@ -66,7 +66,7 @@ def _read(tree: Node, catalog: Catalog, folder: Path | None, faults: list[Fault]
     reader = _RecipeReader(tree, catalog, folder, faults)
     recipe = reader.read()
     if recipe is None or reader.faults:
-        raise RecipeError(_ordered(reader.told()))
+        raise RecipeError(_ordered(reader.told()), _ordered(reader.notices))
     return Loaded(recipe, reader.tree, tuple(_ordered(reader.notices)))
 
 

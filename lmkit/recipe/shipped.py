@@ -8,11 +8,11 @@ from pathlib import Path
 from lmkit.errors import UsageError
 from lmkit.spelling import nearest
 
-CHECKOUT = Path(__file__).parents[2] / "recipes"
-"""Where they are when lmkit is run from its repository."""
+BESIDE = Path(__file__).parents[2]
+"""The folder that lmkit lies in: its repository, or where it is installed."""
 
 INSTALLED = "share/lmkit/recipes"
-"""Where they are installed, below the environment's folder."""
+"""Where recipes are installed, below the environment's folder."""
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -38,8 +38,10 @@ def first_line(recipe: Path) -> str:
 
 
 def _files() -> list[Path]:
-    if (CHECKOUT.parent / "pyproject.toml").is_file() and CHECKOUT.is_dir():
-        return list(CHECKOUT.glob("*.yaml"))
+    if (BESIDE / "pyproject.toml").is_file():
+        return list((BESIDE / "recipes").glob("*.yaml"))
+    if (BESIDE / INSTALLED).is_dir():  # installed into a folder of its own (pip install --target)
+        return list((BESIDE / INSTALLED).glob("*.yaml"))
     try:
         files = distribution("lmkit").files or []
     except PackageNotFoundError:

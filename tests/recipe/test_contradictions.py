@@ -26,7 +26,7 @@ def films(tmp_path: Path) -> Path:
         (
             "translation",
             "lstm",
-            "needs a model with a generation head; 'lstm' has sequence and token, and encoder-decoder",
+            "needs a model with a generation head; 'lstm' has sequence and token. With it are encoder-decoder",
         ),
         (
             "text-classification",
