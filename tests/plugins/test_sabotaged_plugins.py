@@ -131,12 +131,10 @@ def write(folder: Path, seconds: float) -> None:
         (info / "entry_points.txt").write_text(f"[lmkit]\nplugin = {module}\n")
 
 
-@pytest.fixture(
-    scope="module", params=[0.7, pytest.param(10, marks=pytest.mark.slow)], ids=lambda seconds: f"{seconds} s"
-)
-def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("site")
-    write(path, request.param)
+    write(path, seconds=0.7)
     return path
 
 
@@ -182,6 +180,18 @@ def test_the_list_for_people_tells_the_same(folder: Path) -> None:
         if sabotage.line is not None:
             assert f"lmkit_{name.replace('-', '_')}.py:{sabotage.line}" in run.stdout
     assert "hello from a plugin" not in run.stdout and "hello from a plugin" in run.stderr
+
+
+@pytest.mark.slow
+def test_one_that_sleeps_ten_seconds_is_named_with_them(tmp_path: Path) -> None:
+    write(tmp_path, seconds=10)
+
+    run = lmkit(tmp_path, "plugins", "--json")
+
+    (plugin,) = [plugin for plugin in json.loads(run.stdout) if plugin["name"] == "lmkit-sleeps"]
+    assert plugin["state"] == "slow" and 10 <= plugin["seconds"] < 15
+    assert plugin["place"] == f"{tmp_path}/lmkit_sleeps.py:2"
+    assert lmkit(tmp_path, "check", str(RECIPES / "sentiment.yaml")).returncode == 0
 
 
 def test_help_works_and_imports_none_of_them(folder: Path) -> None:
