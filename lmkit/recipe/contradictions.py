@@ -14,7 +14,7 @@ from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.model import ModelConfig
 from lmkit.kinds.task import TaskConfig
 from lmkit.recipe.document import Node
-from lmkit.recipe.schema import STAGES, EvaluateConfig, TrainConfig, measures_of
+from lmkit.recipe.schema import CORE, STAGES, EvaluateConfig, TrainConfig, measures_of
 from lmkit.spelling import nearest
 
 
@@ -30,7 +30,7 @@ def contradictions(
     stages = settings.get("stages", STAGES)
     if stages is not None and (not stages or stages != tuple(stage for stage in STAGES if stage in stages)):
         message = f"names at least one of {', '.join(STAGES)}, each once and in this order"
-        yield Fault(tree.find(("stages",)).place, "stages", message, owner="the core")
+        yield Fault(tree.find(("stages",)).place, "stages", message, owner=CORE)
     if metrics is not None and None not in metrics:
         yield from _measures(tree, metrics, train)
     if task is not None and metrics is not None:
@@ -47,14 +47,14 @@ def _measures(tree: Node, metrics: Sequence[MetricConfig], train: TrainConfig | 
     """A measure that two metrics have; a monitor that none has."""
     counts = Counter(measure for metric in metrics for measure in metric.measures)
     for measure in sorted(measure for measure, count in counts.items() if count > 1):
-        yield Fault(tree.find(("metrics",)).place, "metrics", f"two metrics measure {measure!r}", owner="the core")
+        yield Fault(tree.find(("metrics",)).place, "metrics", f"two metrics measure {measure!r}", owner=CORE)
     measures = measures_of(metrics)
     if train is not None and train.monitor is not None and train.monitor not in measures:
         near = nearest(train.monitor, measures)
         there = "" if near else f"; there are {', '.join(measures)}"
         place = tree.find(("train", "monitor")).place
         message = f"no metric measures {train.monitor!r}{there}"
-        yield Fault(place, "train.monitor", message, near, "the core")
+        yield Fault(place, "train.monitor", message, near, CORE)
 
 
 def _unfit_metrics(tree: Node, task: TaskConfig, metrics: Sequence[MetricConfig | None]) -> Iterator[Fault]:
@@ -64,7 +64,7 @@ def _unfit_metrics(tree: Node, task: TaskConfig, metrics: Sequence[MetricConfig 
             message = (
                 f"metric {metric.use!r} reads {' or '.join(metric.reads)}; task {task.use!r} answers with {task.answer}"
             )
-            yield Fault(tree.find(("metrics", index)).place, f"metrics.{index}", message, owner="the core")
+            yield Fault(tree.find(("metrics", index)).place, f"metrics.{index}", message, owner=CORE)
 
 
 def _head(tree: Node, task: TaskConfig, model: ModelConfig, catalog: Catalog) -> Iterator[Fault]:
@@ -75,7 +75,7 @@ def _head(tree: Node, task: TaskConfig, model: ModelConfig, catalog: Catalog) ->
             f"task {task.use!r} needs a model with a {task.head_kind} head; {model.use!r} has "
             f"{' and '.join(model.head_kinds)}. With it are {', '.join(fit) or 'none installed'}"
         )
-        yield Fault(tree.find(("model",)).place, "model", message, owner="the core")
+        yield Fault(tree.find(("model",)).place, "model", message, owner=CORE)
 
 
 def _head_kinds(catalog: Catalog, name: str) -> Sequence[str]:
@@ -91,7 +91,7 @@ def _columns(tree: Node, data: DataConfig, task: TaskConfig, folder: Path | None
             there = "" if near else f"; it has {', '.join(known)}"
             place = tree.find(("data", "columns")).key_place(name)
             message = f"task {task.use!r} has no such column{there}"
-            yield Fault(place, f"data.columns.{name}", message, near, "the core")
+            yield Fault(place, f"data.columns.{name}", message, near, CORE)
     given = data.column_names(folder) if folder is not None else None
     if given is None:
         return
@@ -105,7 +105,7 @@ def _columns(tree: Node, data: DataConfig, task: TaskConfig, folder: Path | None
                 message = f"there is no column {source!r}; {there}"
             else:
                 message += f". Say which is meant: columns: {{{name}: …}}"
-            yield Fault(tree.find(at).place, ".".join(at), message, owner="the core")
+            yield Fault(tree.find(at).place, ".".join(at), message, owner=CORE)
     named = {name for name in known if data.columns.get(name, name) in given}
     others = set(given) - {data.columns.get(name, name) for name in known}
     for key, column, columns in (
@@ -115,7 +115,7 @@ def _columns(tree: Node, data: DataConfig, task: TaskConfig, folder: Path | None
     ):
         if column is not None and column not in columns:
             message = f"there is no column {column!r}; there are {', '.join(sorted(columns))}"
-            yield Fault(tree.find(key).place, ".".join(key), message, owner="the core")
+            yield Fault(tree.find(key).place, ".".join(key), message, owner=CORE)
 
 
 def _splits(
@@ -129,9 +129,9 @@ def _splits(
             at = tree.find(("evaluate", "splits", index))
             place = at.place if "evaluate" in tree.value else tree.find(("data", "split")).place
             message = f"{split!r} is to be measured; {there}"
-            yield Fault(place, f"evaluate.splits.{index}", message, owner="the core")
+            yield Fault(place, f"evaluate.splits.{index}", message, owner=CORE)
     if train is not None and "validation" not in given and "train" in stages:
         for key in ("early_stopping", "monitor"):
             if getattr(train, key) is not None:
                 message = f"watches the validation split; {there}"
-                yield Fault(tree.find(("train", key)).place, f"train.{key}", message, owner="the core")
+                yield Fault(tree.find(("train", key)).place, f"train.{key}", message, owner=CORE)

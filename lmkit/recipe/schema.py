@@ -18,6 +18,9 @@ from lmkit.kinds.task import TaskConfig
 from lmkit.kinds.tokenizer import TokenizerConfig
 from lmkit.kinds.tracker import TrackerConfig
 
+CORE = "the core"
+"""How faults name the owner of what belongs to no component."""
+
 Stage = Literal["train", "evaluate"]
 STAGES: tuple[Stage, ...] = ("train", "evaluate")
 Precision = Literal["auto", "bf16", 16, 32]

@@ -56,19 +56,24 @@ def meant(path: Path, siblings: Iterable[str], shape: Mapping[Path, list[str]]) 
     home = min(homes, key=lambda home: _distance(here, home), default=None)
     if home is not None and _distance(here, home) == 1:
         where = "belongs one level up" if len(home) < len(here) else "belongs one level down"
-        return f"unknown key; it {where}", _dotted((*home, key))
+        return f"unknown key; it {where}", dotted((*home, key))
     near = nearest(str(key), siblings)
     if near and is_near(str(key), near):
         return "unknown key", near
     if home is not None:
-        return "unknown key", _dotted((*home, key))
+        return "unknown key", dotted((*home, key))
     if near:
         return "unknown key", near
     elsewhere = {other: home for home, keys in shape.items() for other in keys if other != "use"}
     far = nearest(str(key), elsewhere)
     if far and is_near(str(key), far) and len(str(key)) > 3:
-        return "unknown key", _dotted((*elsewhere[far], far))
+        return "unknown key", dotted((*elsewhere[far], far))
     return "unknown key", None
+
+
+def dotted(path: Path) -> str:
+    """A path as people write it."""
+    return ".".join(map(str, path))
 
 
 def _distance(one: Path, other: Path) -> int:
@@ -77,7 +82,3 @@ def _distance(one: Path, other: Path) -> int:
     while shared < min(len(one), len(other)) and one[shared] == other[shared]:
         shared += 1
     return len(one) + len(other) - 2 * shared
-
-
-def _dotted(path: Path) -> str:
-    return ".".join(map(str, path))

@@ -1,0 +1,104 @@
+"""Complaints: what pydantic finds wrong with settings, in the words of a recipe and with its places."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from lmkit.errors import Place
+from lmkit.recipe import environment
+from lmkit.recipe.document import Node
+from lmkit.recipe.shape import Path, settings_in
+from lmkit.spelling import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One thing wrong with settings."""
+
+    location: Path
+    """The path of the key, inside of the settings."""
+    place: Place
+    message: str
+    suggestion: str | None = None
+    siblings: tuple[str, ...] | None = None
+    """Of a key that is not known, those that may stand in its place."""
+
+
+def complaints(error: ValidationError, node: Node, type_: Any) -> Iterator[Complaint]:
+    """What is wrong with the settings that are written in `node`, whose type is `type_`."""
+    for problem in error.errors(include_url=False):
+        location = tuple(step for step in problem["loc"] if not _is_branch(step, node, problem["loc"]))
+        at, kind, suggestion = node.find(location), problem["type"], None
+        if kind == "extra_forbidden":
+            place = node.find(location[:-1]).key_place(str(location[-1]))
+            yield Complaint(location, place, "unknown key", siblings=_fields_at(type_, location[:-1]))
+            continue
+        if kind == "missing":
+            message = "is missing"
+        elif kind == "value_error":
+            message = str(problem["ctx"]["error"])
+        else:
+            message = f"{worded(problem['msg'])}, not {shown(at.plain() if at.value else problem['input'])}"
+        if kind == "literal_error" and isinstance(problem["input"], str):
+            suggestion = _choice(problem["input"], problem["ctx"]["expected"])
+        yield Complaint(location, at.place, _masked(message, node), suggestion)
+
+
+def shown(value: Any) -> str:
+    """A value on one line, shortened where it is long."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def worded(message: str) -> str:
+    """pydantic's message in the words of YAML."""
+    message = message.replace("a valid array", "a list").replace("an object", "a mapping")
+    return message[:1].lower() + message[1:]
+
+
+def _choice(given: str, expected: str) -> str | None:
+    """The one of pydantic's "'a', 'b' or 3" that was probably meant; none where it is the quotes that are wrong."""
+    return None if given in re.findall(r"[\w.-]+", expected) else nearest(given, re.findall(r"'([^']*)'", expected))
+
+
+def _fields_at(type_: Any, location: Sequence[str | int]) -> tuple[str, ...]:
+    """The field names of the settings class that `location` leads to inside `type_`."""
+    current = settings_in(type_)
+    for step in location:
+        if isinstance(step, str):
+            current = [
+                m
+                for model in current
+                if step in model.model_fields
+                for m in settings_in(model.model_fields[step].annotation)
+            ]
+    return tuple(name for model in current for name in model.model_fields)
+
+
+def _is_branch(step: str | int, node: Node, location: Sequence[str | int]) -> bool:
+    """Whether a step of a fault's path names a branch of a union, which the file does not write."""
+    if not isinstance(step, str):
+        return False
+    index = list(location).index(step)
+    at = node.find(tuple(location[:index]))
+    last = index == len(location) - 1
+    return not (isinstance(at.value, dict) and (step in at.value or last)) and not isinstance(at.value, dict)
+
+
+def _masked(message: str, node: Node) -> str:
+    """The message with the values of variables replaced by what the recipe says, for they may be secret."""
+    if isinstance(node.value, dict | list):
+        for child in node.value.values() if isinstance(node.value, dict) else node.value:
+            message = _masked(message, child)
+    elif isinstance(node.value, str) and "${env:" in node.value and not environment.problem(node.value):
+        for name in environment.REFERENCE.findall(node.value):
+            value = os.environ[name]
+            message = message.replace(value, f"${{env:{name}}}") if len(value) > 3 else message
+    return message

@@ -1,0 +1,247 @@
+"""Reading: a tree, with every block checked by the one settings class that its `use` names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from lmkit.catalog import BUILTIN, Catalog, UnknownComponentError, listed
+from lmkit.component import ComponentConfig
+from lmkit.errors import Fault, Place
+from lmkit.recipe import environment
+from lmkit.recipe.complaints import complaints, shown, worded
+from lmkit.recipe.contradictions import contradictions
+from lmkit.recipe.document import Node
+from lmkit.recipe.layers import EXTENDS
+from lmkit.recipe.preparing import Preparation
+from lmkit.recipe.schema import CORE, Recipe
+from lmkit.recipe.shape import BLOCKS, LISTS, Path, dotted, keys_of, meant
+from lmkit.spelling import nearest
+
+ADVISED = 100
+"""After so many faults a file is no recipe, and what its keys were meant to be is not asked any more."""
+
+
+class RecipeReader:
+    """Reads one tree; gathers the faults of all its blocks before any is told."""
+
+    def __init__(self, tree: Node, catalog: Catalog, folder: FilePath | None, faults: list[Fault]) -> None:
+        self.tree = tree
+        self.catalog = catalog
+        self.folder = folder
+        self.faults = faults
+        self._preparation = Preparation(folder, faults)
+        self._classes: dict[Path, type[BaseModel]] = {}
+        self._meant: set[str] = set()
+
+    def read(self) -> Recipe | None:
+        settings = self._settings()
+        blocks: dict[str, Any] = {}
+        for key, kind in BLOCKS.items():
+            if key in self.tree.value and not (key == "target_tokenizer" and self.tree.value[key].value is None):
+                blocks[key] = self._component(kind, self.tree.value[key], (key,))
+        for key, kind in LISTS.items():
+            if key in self.tree.value:
+                blocks[key] = self._components(kind, self.tree.value[key], (key,))
+        if "scheduler" not in self.tree.value:
+            blocks["scheduler"] = self._default("scheduler", "constant")
+        task = blocks.get("task")
+        if "metrics" not in self.tree.value and task is not None:
+            blocks["metrics"] = tuple(self._default("metrics", name) for name in task.metrics)
+        self._unknown_keys()
+        self.faults += contradictions(self.tree, blocks, settings, self.catalog, self.folder)
+        return self._whole(blocks, settings)
+
+    @property
+    def notices(self) -> list[Fault]:
+        """What is accepted for now."""
+        return self._preparation.notices
+
+    def told(self) -> list[Fault]:
+        """The faults, without what another one explains: the key that is missing because it is misspelt."""
+        return [
+            fault for fault in self.faults if not (fault.message.startswith("is missing") and fault.path in self._meant)
+        ]
+
+    def _component(self, kind: str, node: Node, path: Path) -> ComponentConfig | None:
+        if isinstance(node.value, str):
+            node = Node({"use": node}, node.place)
+        if not isinstance(node.value, dict):
+            self._fault(node.place, path, f"is a name or a mapping with `use`, not {shown(node.plain())}", CORE)
+            return None
+        use = node.value.get("use")
+        if use is None or not isinstance(use.value, str):
+            self._no_use(kind, node, path)
+            return None
+        try:
+            provided = self.catalog.find(kind, use.value)
+        except UnknownComponentError as error:
+            self.faults.append(Fault(use.place, dotted((*path, "use")), error.reason, error.suggestion))
+            return None
+        owner = f"{kind} {use.value!r}, {'built-in' if provided.owner == BUILTIN else provided.owner}"
+        config_class = provided.component.config
+        self._classes[path] = config_class
+        node = self._preparation.prepared(node, config_class, path, owner)
+        self._keep(path, node)
+        plain = self._filled(node, path) | {"use": provided.component.name}
+        config: ComponentConfig | None = self._validated(config_class, plain, node, path, owner)
+        if config is None:
+            return None
+        config = environment.as_written(config, node)
+        # The literal is the component's own name; a third party's may have been reached as dist/name.
+        return config.model_copy(update={"use": use.value}) if config.use != use.value else config
+
+    def _no_use(self, kind: str, node: Node, path: Path) -> None:
+        """Tell of a component without a name: one that is misspelt, or none at all."""
+        use = node.value.get("use")
+        names = listed(kind, self.catalog.names(kind))
+        if use is not None:
+            message = f"is a component's name, not {shown(use.plain())}; there are {names}"
+            self._fault(use.place, (*path, "use"), message, CORE)
+            return
+        slip = next((key for key in node.value if nearest(key, ["use"])), None)
+        lower = [(key, child) for key, child in node.value.items() if child.has("use")]
+        if slip is not None:
+            self._fault(node.key_place(slip), (*path, slip), "unknown key", CORE, suggestion="use")
+        elif lower:
+            key, child = lower[0]
+            message = "unknown key; it belongs one level up"
+            self._fault(child.key_place("use"), (*path, key, "use"), message, CORE, dotted((*path, "use")))
+        else:
+            self._fault(node.place, (*path, "use"), f"is missing; there are {names}", CORE)
+
+    def _components(self, kind: str, node: Node, path: Path) -> tuple[ComponentConfig | None, ...] | None:
+        if not isinstance(node.value, list):
+            self._fault(node.place, path, f"is a list of {kind}s, not {shown(node.plain())}", CORE)
+            return None
+        return tuple(self._component(kind, child, (*path, index)) for index, child in enumerate(node.value))
+
+    def _default(self, key: str, name: str) -> ComponentConfig | None:
+        """What is used where the recipe leaves `key` out."""
+        try:
+            return self.catalog.find(LISTS.get(key, key), name).component.config.model_validate({"use": name})
+        except UnknownComponentError as error:
+            reason = str(error)
+        except ValidationError as error:
+            reason = "; ".join(
+                f"{'.'.join(map(str, problem['loc']))}: {worded(problem['msg'])}" for problem in error.errors()
+            )
+        self._fault(self.tree.place, (key,), f"is missing, and the default {name!r} cannot be used: {reason}")
+        return None
+
+    def _settings(self) -> dict[str, Any]:
+        """What the recipe says beside its components, by key; None for what is faulty."""
+        self.tree = self._preparation.prepared(self.tree, Recipe, (), CORE)
+        given: dict[str, Any] = {}
+        for key, node in self.tree.value.items():
+            field = Recipe.model_fields.get(key)
+            if key in BLOCKS or key in LISTS or field is None:
+                continue
+            for at, place in _references(node, (key,)):
+                self._fault(place, at, "a variable can be named in the settings of components only", CORE)
+            given[key] = self._validated(field.annotation, node.plain(), node, (key,), CORE, field.metadata)
+        return given
+
+    def _unknown_keys(self) -> None:
+        """Tell of the keys that no recipe has, now that it is known which keys this one can have where."""
+        for key in self.tree.value:
+            if key not in Recipe.model_fields:
+                self._unknown((key,), [*Recipe.model_fields, EXTENDS], self.tree.key_place(key), CORE)
+
+    def _unknown(self, path: Path, siblings: Iterable[str], place: Place, owner: str) -> None:
+        if len(self.faults) > ADVISED:
+            self._fault(place, path, "unknown key", owner)
+            return
+        classes: dict[Path, type[BaseModel]] = {(): Recipe, **self._classes}
+        whole = {at: keys for begin, model in classes.items() for at, keys in keys_of(model, begin)}
+        message, suggestion = meant(path, siblings, whole)
+        self._fault(place, path, message, owner, suggestion)
+        if suggestion:
+            self._meant |= {suggestion, dotted((*path[:-1], suggestion))}
+
+    def _whole(self, blocks: dict[str, Any], settings: dict[str, Any]) -> Recipe | None:
+        """The recipe, where nothing is faulty or missing."""
+        for key, field in Recipe.model_fields.items():
+            if field.is_required() and key not in settings and key not in blocks and key != "metrics":
+                self._fault(self.tree.place, (key,), "is missing", CORE)
+        if self.faults:
+            return None
+        try:
+            return Recipe.model_validate(settings | blocks)
+        except ValidationError as error:
+            self._gather(error, self.tree, (), CORE, Recipe)
+            return None
+
+    def _keep(self, path: Path, node: Node) -> None:
+        """Put a component's node in its place in the tree."""
+        key, *rest = path
+        old = self.tree.value[key]
+        new = Node([node if [i] == rest else child for i, child in enumerate(old.value)], old.place) if rest else node
+        self.tree = Node(self.tree.value | {key: new}, self.tree.place, self.tree.key_places)
+
+    def _filled(self, node: Node, path: Path) -> Any:
+        """The node's plain value with its variables filled in; those that cannot be are faults."""
+        if isinstance(node.value, dict):
+            return {key: self._filled(child, (*path, key)) for key, child in node.value.items()}
+        if isinstance(node.value, list):
+            return [self._filled(child, (*path, index)) for index, child in enumerate(node.value)]
+        if not isinstance(node.value, str) or "${env:" not in node.value:
+            return node.value
+        wrong = environment.problem(node.value)
+        if wrong:
+            self._fault(node.place, path, wrong, CORE)
+            return node.value
+        return environment.filled(node.value)
+
+    def _validated(
+        self, type_: Any, value: Any, node: Node, path: Path, owner: str, metadata: Sequence[Any] = ()
+    ) -> Any:
+        if isinstance(value, str) and isinstance(type_, type) and issubclass(type_, BaseModel):
+            value = {"use": value} if "use" in type_.model_fields else value
+        try:
+            # As JSON, so that strictness refuses a boolean for a number and yet takes a list for a tuple.
+            text = json.dumps(value)
+            if isinstance(type_, type) and issubclass(type_, BaseModel) and not metadata:
+                return type_.model_validate_json(text, strict=True)
+            return TypeAdapter(_annotated(type_, metadata)).validate_json(text, strict=True)
+        except ValidationError as error:
+            self._gather(error, node, path, owner, type_)
+        except Exception as cause:
+            if owner == CORE or owner.endswith("built-in"):
+                raise
+            self._fault(node.place, path, f"its settings cannot be checked: {type(cause).__name__}: {cause}", owner)
+        return None
+
+    def _gather(self, error: ValidationError, node: Node, path: Path, owner: str, type_: Any) -> None:
+        for complaint in complaints(error, node, type_):
+            at = (*path, *complaint.location)
+            if complaint.siblings is not None:
+                self._unknown(at, complaint.siblings, complaint.place, owner)
+            else:
+                self._fault(complaint.place, at, complaint.message, owner, complaint.suggestion)
+
+    def _fault(
+        self, place: Place, path: Path, message: str, owner: str | None = None, suggestion: str | None = None
+    ) -> None:
+        self.faults.append(Fault(place, dotted(path), message, suggestion, owner))
+
+
+def _annotated(type_: Any, metadata: Sequence[Any]) -> Any:
+    from typing import Annotated
+
+    for item in metadata:
+        type_ = Annotated[type_, item]
+    return type_
+
+
+def _references(node: Node, path: Path) -> list[tuple[Path, Place]]:
+    """Where texts name variables."""
+    if isinstance(node.value, dict):
+        return [found for key, child in node.value.items() for found in _references(child, (*path, key))]
+    if isinstance(node.value, list):
+        return [found for index, child in enumerate(node.value) for found in _references(child, (*path, index))]
+    return [(path, node.place)] if isinstance(node.value, str) and "${env:" in node.value else []
