@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmkit.builtin.data.config import CsvConfig, JsonlConfig
+from lmkit.builtin.data.config import ArrowConfig, CsvConfig, JsonlConfig, ParquetConfig
 from lmkit.builtin.metrics.config import (
     AccuracyConfig,
     BleuConfig,
@@ -31,6 +31,8 @@ def provide_data() -> list[Component]:
     return [
         Component(CsvConfig, build="lmkit.builtin.data.files:build_csv"),
         Component(JsonlConfig, build="lmkit.builtin.data.files:build_jsonl"),
+        Component(ParquetConfig, build="lmkit.builtin.data.files:build_parquet"),
+        Component(ArrowConfig, build="lmkit.builtin.data.files:build_arrow"),
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,10 +29,17 @@ FIRST = 5
 Mask = NDArray[np.bool_]
 
 
-def named_columns(table: pa.Table, names: dict[str, str], columns: Sequence[Column], where: str) -> pa.Table:
+def named_columns(
+    table: pa.Table,
+    names: dict[str, str],
+    columns: Sequence[Column],
+    where: str,
+    labels: Mapping[str, str] | None = None,
+) -> pa.Table:
     """The table with the task's columns under the task's names and types, the others as they are, and row numbers.
 
-    Raises DataError for a column that is not there or holds something else than the task needs.
+    `labels` names the values of labels. Raises DataError for a column that is not there or holds something else than
+    the task needs, and for a value without a name where `labels` gives names.
     """
     sources = {column.name: names.get(column.name, column.name) for column in columns}
     absent = {name: source for name, source in sources.items() if source not in table.column_names}
@@ -48,9 +55,27 @@ def named_columns(table: pa.Table, names: dict[str, str], columns: Sequence[Colu
     result = {name: table[name] for name in others}
     for column in columns:
         source = sources[column.name]
-        result[column.name] = _typed(table[source], column, f"{where}, column {source!r}")
+        values = _typed(table[source], column, f"{where}, column {source!r}")
+        if labels and column.type in ("label", "tags"):
+            values = _renamed(values, labels, column, f"{where}, column {source!r}")
+        result[column.name] = values
     result[ROW] = pa.array(np.arange(table.num_rows))
     return pa.table(result)
+
+
+def _renamed(values: pa.ChunkedArray, names: Mapping[str, str], column: Column, where: str) -> pa.ChunkedArray:
+    """The labels under their names; an empty one stays."""
+
+    def name_of(value: str, row: int) -> str:
+        if value and value not in names:
+            known = ", ".join(map(repr, list(names)[:8]))
+            raise DataError(f"{where}: row {row} has {value!r}, which data.labels does not name; it names {known}")
+        return names.get(value, value)
+
+    if column.type == "tags":
+        tags = [[name_of(tag, row) for tag in found] for row, found in enumerate(values.to_pylist())]
+        return pa.chunked_array([tags], pa.list_(pa.string()))
+    return pa.chunked_array([[name_of(value, row) for row, value in enumerate(values.to_pylist())]], pa.string())
 
 
 def check_rows(
@@ -104,16 +129,21 @@ def check_overlap(
     return splits, ledger
 
 
-def label_names(train: pa.Table, splits: dict[str, pa.Table], columns: Sequence[Column]) -> tuple[str, ...]:
+def label_names(
+    train: pa.Table, splits: dict[str, pa.Table], columns: Sequence[Column], named: bool = False
+) -> tuple[str, ...]:
     """The labels of the training rows, in a fixed order; empty for a task without labels.
 
-    Raises DataError when there is only one, or when another split has one that training lacks.
+    Raises DataError when there is only one, when another split has one that training lacks, and when two differ in
+    case or spacing only, unless the recipe has `named` them all.
     """
     column = next((column for column in columns if column.type in ("label", "tags")), None)
     if column is None:
         return ()
     counted = count_labels(train, column)
     names = tuple(sorted(counted, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
+    if column.type == "label" and not named:
+        _refuse_variants(names)
     if len(names) < 2:
         only = f"one label only, {names[0]!r}" if names else "no label"
         raise DataError(f"the training rows have {only}; there is nothing to tell apart")
@@ -126,6 +156,18 @@ def label_names(train: pa.Table, splits: dict[str, pa.Table], columns: Sequence[
                 "data.limit), or leave theirs out (data.keep)"
             )
     return names
+
+
+def _refuse_variants(names: Sequence[str]) -> None:
+    """Raises DataError for labels that are one label, written in two ways."""
+    spelt: dict[str, str] = {}
+    for name in names:
+        other = spelt.setdefault(" ".join(name.split()).casefold(), name)
+        if other != name and name.strip():
+            raise DataError(
+                f"the labels {other!r} and {name!r} differ in case or spacing only. Say what each value is called with "
+                f"data.labels: [[{other!r}, {other!r}], [{name!r}, {other!r}], …]"
+            )
 
 
 def count_labels(table: pa.Table, column: Column) -> dict[str, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from lmkit.data.checks import (
     ROW,
     check_overlap,
     check_rows,
+    digests,
     label_names,
     named_columns,
     numbered,
@@ -41,6 +43,9 @@ class Rows:
     labels: tuple[str, ...]
     ledger: Ledger
     fingerprint: str
+    """The source's own, which changes when its rows may have."""
+    content: str
+    """A hash of the rows, the same whatever they were read from."""
 
 
 def prepare_rows(recipe: Recipe, folder: Path, catalog: Catalog) -> Rows:
@@ -62,9 +67,18 @@ def prepare_rows(recipe: Recipe, folder: Path, catalog: Catalog) -> Rows:
     if config.limit is not None and splits["train"].num_rows > config.limit:
         ledger = ledger.drop("beyond the limit", splits["train"].num_rows - config.limit)
         splits["train"] = sample_rows(splits["train"], config.limit, config.split.seed, content)
-    labels = label_names(splits["train"], splits, task.columns)
+    labels = label_names(splits["train"], splits, task.columns, named=bool(config.labels))
     account = {name: summarized(table, task.columns) for name, table in splits.items()}
-    return Rows(splits, labels, replace(ledger, splits=account), source.fingerprint())
+    return Rows(splits, labels, replace(ledger, splits=account), source.fingerprint(), _content(splits, content))
+
+
+def _content(splits: Mapping[str, pa.Table], columns: Sequence[str]) -> str:
+    """A hash of the rows that are used, by split and in their order: the same whatever they were read from."""
+    found = hashlib.blake2b(digest_size=16)
+    for name, table in splits.items():
+        found.update(f"{name}\0{table.num_rows}\0".encode())
+        found.update(digests(table, columns).tobytes())
+    return found.hexdigest()
 
 
 def note_truncation(ledger: Ledger, split: str, cut: np.ndarray, rows: pa.Table, policy: str, limit: int) -> Ledger:
@@ -110,7 +124,7 @@ def _given_splits(
 
 def _read(table: pa.Table, config: DataConfig, task: TaskConfig, where: str) -> tuple[pa.Table, Ledger]:
     """The rows that are kept and pass the checks, by their numbers in what was read."""
-    named = named_columns(table, config.columns, task.columns, where)
+    named = named_columns(table, config.columns, task.columns, where, config.label_map)
     kept = named.filter(_wanted(table, config.keep)) if config.keep else named
     ledger = Ledger(read=table.num_rows).drop("not kept", table.num_rows - kept.num_rows)
     return check_rows(kept, task.columns, task.one_answer, config.checks, ledger, where)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lmkit.component import ComponentConfig, Settings
 
@@ -94,6 +95,10 @@ class DataConfig(ComponentConfig):
     columns: dict[str, str] = {}
     """The task's own column names, each with the source's name for it. By default they are the same."""
 
+    labels: tuple[tuple[str | int | bool, str], ...] = ()
+    """What the labels are called, as a list of pairs: `[[0, negative], [1, positive]]`, each the source's value and its
+    name. Then every value in the data needs a name. By default a value is its own name."""
+
     keep: KeepConfig | None = None
     """Use only some rows of the source."""
 
@@ -105,6 +110,19 @@ class DataConfig(ComponentConfig):
 
     limit: Annotated[int, Field(gt=0)] | None = None
     """Use at most so many training rows, for a first try. Validation and test stay whole."""
+
+    @field_validator("labels")
+    @classmethod
+    def _each_value_has_one_name(cls, labels: tuple[tuple[str | int | bool, str], ...]) -> Any:
+        doubled = [value for value, count in Counter(_written(value) for value, _ in labels).items() if count > 1]
+        if doubled:
+            raise ValueError(f"the value {doubled[0]!r} is named more than once")
+        return labels
+
+    @property
+    def label_map(self) -> dict[str, str]:
+        """The name of each value, the value as text: a boolean is `true` or `false`."""
+        return {_written(value): name for value, name in self.labels}
 
     @property
     def given_splits(self) -> tuple[Split, ...] | None:
@@ -118,6 +136,10 @@ class DataConfig(ComponentConfig):
         told where the rows are.
         """
         return None
+
+
+def _written(value: str | int | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class Source(Protocol):

@@ -5,13 +5,15 @@ Text columns stay text: a label `010` or `true` is kept as it is written.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gettext
 import io
 import json
 import struct
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Any
 
 from lmkit.errors import DataError
@@ -21,63 +23,89 @@ if TYPE_CHECKING:
 
 BYTE_ORDER_MARK = "\ufeff"
 
+FOUND = "auto"
+"""The delimiter or encoding that the file itself shows."""
 
-def read_csv(stream: IO[bytes], name: str, delimiter: str = ",", encoding: str = "utf-8") -> pa.Table:
-    """A table of text columns, from comma-separated values with a header.
+SAMPLE = 50
+"""Lines that are looked at to find a delimiter."""
+
+
+def read_csv(
+    stream: IO[bytes],
+    name: str,
+    delimiter: str = FOUND,
+    encoding: str = FOUND,
+    header: Sequence[str] | None = None,
+) -> pa.Table:
+    """A table of text columns, from delimiter-separated values; `header` names the columns of a file without a header.
 
     Raises DataError for a missing or doubled header, a ragged row, or bytes that are not `encoding`.
     """
     import pyarrow as pa
 
-    csv.field_size_limit(2**31 - 1)  # the module's own limit, 128 KiB, is shorter than some documents
-    reader = csv.reader(_lines(stream, name, encoding, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = next((row for row in reader if row), None)
-        if not header:
-            raise DataError(f"{name} is empty; a header line with the columns' names was expected")
-        doubled = sorted({column for column in header if header.count(column) > 1})
-        if doubled:
-            raise DataError(f"{name}: the header names {', '.join(map(repr, doubled))} more than once")
-        rows = []
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise DataError(f"{name}:{reader.line_num}: {len(row)} fields where the header has {len(header)}")
-            rows.append(row)
-    except csv.Error as cause:
-        raise DataError(f"{name}:{reader.line_num}: {cause}") from cause
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
-    return pa.table({column: pa.array(values, pa.string()) for column, values in zip(header, columns, strict=True)})
+    reader = _CsvReader(stream, name, delimiter, encoding)
+    columns = _columns(reader, name, header)
+    rows = []
+    for row in reader:
+        if not row and len(columns) > 1:
+            continue  # a line without anything is no row, unless a row is one field, which may be empty
+        if len(row or [""]) != len(columns):
+            raise DataError(f"{reader.place}: {_count(len(row), 'field')} where the header has {len(columns)}")
+        rows.append(row or [""])
+    values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
+    return pa.table({column: pa.array(texts, pa.string()) for column, texts in zip(columns, values, strict=True)})
 
 
-def read_jsonl(stream: IO[bytes], name: str, encoding: str = "utf-8") -> pa.Table:
-    """A table, from one JSON object a line. A key that a row lacks is null there.
+def csv_header(stream: IO[bytes], name: str, delimiter: str = FOUND, encoding: str = FOUND) -> list[str]:
+    """The names of the columns in the header line; errors as those of `read_csv`."""
+    return _columns(_CsvReader(stream, name, delimiter, encoding), name, None)
 
-    Raises DataError, with the line's number, for what is no JSON object and for mixed types.
+
+def read_jsonl(stream: IO[bytes], name: str, encoding: str = FOUND) -> pa.Table:
+    """A table, from one JSON object a line, or from one JSON array of objects. A key that a row lacks is null there.
+
+    Raises DataError, with the line's number or the object's, for what is no JSON object and for mixed types.
     """
     import pyarrow as pa
 
-    rows: list[dict[str, Any]] = []
-    numbers: list[int] = []
-    for number, line in enumerate(_lines(stream, name, encoding, newline="\n"), start=1):  # never split at U+2028
-        text = line.strip()
-        if not text:
-            continue
-        try:
-            row = json.loads(text)
-        except json.JSONDecodeError as cause:
-            raise DataError(f"{name}:{number}:{cause.colno}: not JSON: {cause.msg}") from cause
-        except (ValueError, RecursionError) as cause:  # thousands of digits, thousands of brackets
-            raise DataError(f"{name}:{number}: {cause}") from cause
-        if not isinstance(row, dict):
-            raise DataError(f"{name}:{number}: a JSON object was expected, a {type(row).__name__} was found")
-        rows.append(row)
-        numbers.append(number)
-    if not rows:
+    lines = ((number, line) for number, line in enumerate(_lines(stream, name, encoding, newline="\n"), start=1))
+    filled = ((number, line) for number, line in lines if line.strip())  # never split at U+2028
+    first = next(filled, None)
+    if first is None:
         raise DataError(f"{name} is empty; one JSON object a line was expected")
+    whole = first[1].lstrip().startswith("[")
+    rows, places = [], []
+    for place, value in _array(chain([first], filled), name) if whole else _objects(chain([first], filled), name):
+        if not isinstance(value, dict):
+            raise DataError(f"{place}: a JSON object was expected, a {type(value).__name__} was found")
+        rows.append(value)
+        places.append(place)
+    if not rows:
+        raise DataError(f"{name} is empty; objects were expected in its array")
     columns = dict.fromkeys(key for row in rows for key in row)
-    return pa.table({column: _column([row.get(column) for row in rows], column, name, numbers) for column in columns})
+    return pa.table({column: _column([row.get(column) for row in rows], column, places) for column in columns})
+
+
+def _objects(lines: Iterable[tuple[int, str]], name: str) -> Iterator[tuple[str, Any]]:
+    """The value on each line, and where it stands."""
+    for number, line in lines:
+        yield f"{name}:{number}", _parsed(line.strip(), f"{name}:{number}")
+
+
+def _array(lines: Iterable[tuple[int, str]], name: str) -> Iterator[tuple[str, Any]]:
+    """The values of the one array that the lines make, and where they stand in it, from 0."""
+    values = _parsed("".join(line for _, line in lines), name)
+    return ((f"{name}[{number}]", value) for number, value in enumerate(values))
+
+
+def _parsed(text: str, place: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as cause:
+        at = f":{cause.lineno}" if "\n" in text.strip() else ""
+        raise DataError(f"{place}{at}:{cause.colno}: not JSON: {cause.msg}") from cause
+    except (ValueError, RecursionError) as cause:  # thousands of digits, thousands of brackets
+        raise DataError(f"{place}: {cause}") from cause
 
 
 def read_mo(stream: IO[bytes], name: str) -> pa.Table:
@@ -103,9 +131,56 @@ READERS: dict[str, Callable[[IO[bytes], str], pa.Table]] = {
 """Readers by the ending of a file's name."""
 
 
+class _CsvReader:
+    """The rows of a stream, and where the newest of them ends."""
+
+    def __init__(self, stream: IO[bytes], name: str, delimiter: str, encoding: str) -> None:
+        csv.field_size_limit(2**31 - 1)  # the module's own limit, 128 KiB, is shorter than some documents
+        self._name = name
+        if delimiter == FOUND:
+            delimiter = _delimiter(stream, name, encoding)
+        self._reader = csv.reader(_lines(stream, name, encoding, newline=""), delimiter=delimiter, strict=True)
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return self
+
+    def __next__(self) -> list[str]:
+        try:
+            return next(self._reader)
+        except csv.Error as cause:
+            raise DataError(f"{self.place}: {cause}") from cause
+
+    @property
+    def place(self) -> str:
+        return f"{self._name}:{self._reader.line_num}"
+
+
+def _columns(reader: Iterator[list[str]], name: str, header: Sequence[str] | None) -> list[str]:
+    columns = list(header) if header is not None else next((row for row in reader if row), [])
+    if not columns:
+        raise DataError(f"{name} is empty; a header line with the columns' names was expected")
+    doubled = sorted({column for column in columns if columns.count(column) > 1})
+    if doubled:
+        raise DataError(f"{name}: the header names {', '.join(map(repr, doubled))} more than once")
+    return columns
+
+
+def _delimiter(stream: IO[bytes], name: str, encoding: str) -> str:
+    """The one of comma, semicolon, tab and bar that divides the first rows evenly, or else the header into most."""
+    if not stream.seekable():
+        return ","
+    start = stream.tell()
+    sample = list(islice(_lines(stream, name, encoding, newline=""), SAMPLE))
+    stream.seek(start)
+    rows = {mark: [row for row in csv.reader(sample, delimiter=mark) if row] for mark in ",;\t|"}
+    even = [mark for mark, found in rows.items() if found and len(found[0]) > 1 and len(set(map(len, found))) == 1]
+    return even[0] if even else max(rows, key=lambda mark: len(rows[mark][0]) if rows[mark] else 0)
+
+
 def _lines(stream: IO[bytes], name: str, encoding: str, newline: str) -> Iterator[str]:
     """The lines of a stream, without its byte order mark. Raises DataError for bytes that are not `encoding`."""
     number = 0
+    encoding = _encoding(stream, name) if encoding == FOUND else encoding
     text = io.TextIOWrapper(stream, encoding=encoding, newline=newline)
     try:
         for number, line in enumerate(text, start=1):
@@ -121,8 +196,36 @@ def _lines(stream: IO[bytes], name: str, encoding: str, newline: str) -> Iterato
             text.detach()  # the stream is its owner's to close
 
 
-def _column(values: list[Any], column: str, name: str, numbers: list[int]) -> pa.Array:
-    """The values as one column. Raises DataError, with the number of the first line that does not fit."""
+def _encoding(stream: IO[bytes], name: str) -> str:
+    """What the byte order mark says, utf-8 without one. Raises DataError for what looks like UTF-16 without a mark."""
+    if not stream.seekable():
+        return "utf-8"
+    start = stream.tell()
+    head = stream.read(4096)
+    stream.seek(start)
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding
+    if head.count(0) > len(head) // 4:
+        likely = "utf-16-le" if head[1:2] == b"\0" else "utf-16-be"
+        raise DataError(f"{name}: is not utf-8 text; say what it is, as in data.encoding: {likely}")
+    return "utf-8"
+
+
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _column(values: list[Any], column: str, places: list[str]) -> pa.Array:
+    """The values as one column. Raises DataError, with the place of the first that does not fit."""
     import pyarrow as pa
 
     misfits = (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError)
@@ -140,4 +243,4 @@ def _column(values: list[Any], column: str, name: str, numbers: list[int]) -> pa
         count = bisect_left(range(len(values)), True, key=fails)
         types = sorted({type(value).__name__ for value in values[:count] if value is not None})
         mixed = f" mixes {' and '.join(types)}" if len(types) > 1 else ""
-        raise DataError(f"{name}:{numbers[count - 1]}: column {column!r}{mixed}: {cause}") from cause
+        raise DataError(f"{places[count - 1]}: column {column!r}{mixed}: {cause}") from cause

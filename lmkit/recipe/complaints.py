@@ -33,8 +33,7 @@ class Complaint:
 
 def complaints(error: ValidationError, node: Node, type_: Any) -> Iterator[Complaint]:
     """What is wrong with the settings that are written in `node`, whose type is `type_`."""
-    for problem in error.errors(include_url=False):
-        location = tuple(step for step in problem["loc"] if not _is_branch(step, node, problem["loc"]))
+    for location, problem in _problems(error, node):
         at, kind, suggestion = node.find(location), problem["type"], None
         if kind == "extra_forbidden":
             place = node.find(location[:-1]).key_place(str(location[-1]))
@@ -45,10 +44,32 @@ def complaints(error: ValidationError, node: Node, type_: Any) -> Iterator[Compl
         elif kind == "value_error":
             message = str(problem["ctx"]["error"])
         else:
-            message = f"{worded(problem['msg'])}, not {shown(at.plain() if at.value else problem['input'])}"
+            found = "" if ", not " in problem["msg"] else f", not {shown(at.plain() if at.value else problem['input'])}"
+            message = worded(problem["msg"]) + found
         if kind == "literal_error" and isinstance(problem["input"], str):
             suggestion = _choice(problem["input"], problem["ctx"]["expected"])
         yield Complaint(location, at.place, _masked(message, node), suggestion)
+
+
+def _problems(error: ValidationError, node: Node) -> Iterator[tuple[Path, Any]]:
+    """pydantic's problems by the path of their key. Of the branches of a union those that the value was not meant for
+    are left out; where it is meant for none, they are one problem."""
+    found: list[tuple[Path, Any]] = []
+    for problem in error.errors(include_url=False):
+        location = tuple(step for step in problem["loc"] if not _is_branch(step, node, problem["loc"]))
+        found.append((location, problem))
+    told: set[Path] = set()
+    for location, problem in found:
+        if not problem["type"].endswith("_type"):
+            yield location, problem
+            continue
+        others = [(at, other) for at, other in found if at[: len(location)] == location and other is not problem]
+        if any(len(at) > len(location) or not other["type"].endswith("_type") for at, other in others):
+            continue
+        if location not in told:
+            told.add(location)
+            more = [other["msg"].removeprefix("Input should be ") for at, other in others if at == location]
+            yield location, problem | {"msg": " or ".join(dict.fromkeys([problem["msg"], *more]))}
 
 
 def shown(value: Any) -> str:
@@ -60,6 +81,7 @@ def shown(value: Any) -> str:
 def worded(message: str) -> str:
     """pydantic's message in the words of YAML."""
     message = message.replace("a valid array", "a list").replace("an object", "a mapping")
+    message = message.replace("Tuple should", "List should").replace(" after validation", "")
     return message[:1].lower() + message[1:]
 
 

@@ -162,6 +162,7 @@ def _data_facts(parts: Parts) -> dict[str, Any]:
     ids = {name: features[name].columns["input_ids"] for name in SPLITS if name in features}
     return {
         "source": parts.data.rows.fingerprint,
+        "content": parts.data.rows.content,
         "rows": {name: table.num_rows for name, table in parts.data.rows.splits.items()},
         "labels": list(parts.data.rows.labels),
         "tokens": {name: len(column.values) for name, column in ids.items()},  # type: ignore[union-attr]

@@ -392,7 +392,7 @@ def test_a_column_of_the_wrong_type_is_told(prepare: Prepare, task: str, row: di
         ([1, 0, 10, 2], ("0", "1", "2", "10")),
         ([True, False, True, False], ("false", "true")),
         (["pos", "neg", "10", "9"], ("9", "10", "neg", "pos")),
-        (["010", "10", "b", "B"], ("010", "10", "B", "b")),
+        (["010", "10", "b", "A"], ("010", "10", "A", "b")),
         (["-1", "1", "0", "-1"], ("0", "1", "-1")),
     ],
     ids=["numbers", "booleans", "names and numbers", "text is not made a number", "negative numbers are names"],
@@ -434,3 +434,53 @@ def test_a_label_that_training_lacks_is_told_with_its_split_and_a_way_out(prepar
 
     with pytest.raises(DataError, match=r"test has labels that no training row has: '2', 'mixed'; .*data\.keep"):
         prepare(given)
+
+
+LABELS = ((0, "negative"), (1, "positive"))
+
+
+def test_labels_have_the_names_that_the_recipe_gives_them(prepare: Prepare) -> None:
+    rows = prepare(text_rows(("a", 1), ("b", 0), ("c", 1)), split=ALL_TRAIN, labels=LABELS)
+
+    assert rows.labels == ("negative", "positive")
+    assert rows.splits["train"]["label"].to_pylist() == ["positive", "negative", "positive"]
+
+
+def test_tags_have_them_too(prepare: Prepare) -> None:
+    given = [{"tokens": ["a", "b"], "tags": ["0", "1"]}, {"tokens": ["c"], "tags": ["1"]}]
+
+    rows = prepare(given, "tokens", split=ALL_TRAIN, labels=(("0", "O"), ("1", "B-PER")))
+
+    assert rows.splits["train"]["tags"].to_pylist() == [["O", "B-PER"], ["B-PER"]]
+
+
+def test_a_value_without_a_name_is_told_with_its_row(prepare: Prepare) -> None:
+    with pytest.raises(DataError, match=r"row 1 has '2', which data\.labels does not name; it names '0'"):
+        prepare(text_rows(("a", 1), ("b", 2)), split=ALL_TRAIN, labels=LABELS)
+
+
+@pytest.mark.parametrize(
+    "labels", [("Good", "good", "bad"), ("good", "bad", "good "), ("new york", "bad", "new  york")]
+)
+def test_labels_that_differ_in_case_or_spacing_only_are_refused(prepare: Prepare, labels: tuple[str, ...]) -> None:
+    rows = text_rows(*((f"text {number}", label) for number, label in enumerate(labels)))
+
+    with pytest.raises(DataError, match=r"differ in case or spacing only\. Say what each value is called"):
+        prepare(rows, split=ALL_TRAIN)
+
+
+def test_labels_that_differ_in_case_are_one_or_two_as_the_recipe_says(
+    prepare: Prepare,
+) -> None:
+    rows = text_rows(("a", "IT"), ("b", "it"), ("c", "x"))
+
+    two = prepare(rows, split=ALL_TRAIN, labels=(("IT", "IT"), ("it", "it"), ("x", "x")))
+    one = prepare(rows, split=ALL_TRAIN, labels=(("IT", "it"), ("it", "it"), ("x", "x")))
+
+    assert (two.labels, one.labels) == (("IT", "it", "x"), ("it", "x"))
+
+
+def test_five_hundred_labels_are_labels(prepare: Prepare) -> None:
+    rows = prepare(text_rows(*((f"text {n}", f"label {n % 500}") for n in range(1000))), split=ALL_TRAIN)
+
+    assert len(rows.labels) == 500

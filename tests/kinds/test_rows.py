@@ -86,7 +86,7 @@ def test_a_field_may_be_as_long_as_a_book() -> None:
 
 
 def test_a_ragged_row_is_told_by_the_line_on_which_it_ends() -> None:
-    with pytest.raises(DataError, match=r"^rows\.csv:4: 1 fields where the header has 2$"):
+    with pytest.raises(DataError, match=r"^rows\.csv:4: 1 field where the header has 2$"):
         from_csv('text,label\n"two\nlines",1\nno label\n')
 
 

@@ -36,6 +36,8 @@ KeyPath = tuple[Any, ...]
 NEEDED: dict[str, dict[str, Any]] = {
     "csv": {"path": "rows.csv"},
     "jsonl": {"path": "rows.jsonl"},
+    "parquet": {"path": "rows.parquet"},
+    "arrow": {"path": "rows.arrow"},
     "sample": {"name": "entities"},
     "wheel": {"package": "a==1", "sha256": "0" * 64, "member": "rows.csv"},
     "pretrained": {"source": "weights"},

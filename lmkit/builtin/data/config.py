@@ -2,54 +2,45 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from lmkit.component import FilePath, Settings
+from lmkit.errors import DataError
 from lmkit.kinds.data import SPLITS, DataConfig, Split
+from lmkit.kinds.rows import FOUND, csv_header
+
+Files = FilePath | Annotated[tuple[FilePath, ...], Field(min_length=1)]
+"""One file or several; `*`, `?` and `[…]` in a name stand for any that match, in the order of their names."""
 
 
 class FilesConfig(Settings):
-    """A file for each split, where the data comes divided."""
+    """The files of each split, where the data comes divided."""
 
-    train: FilePath
+    train: Files
     """Rows the model learns from."""
 
-    validation: FilePath | None = None
+    validation: Files | None = None
     """Rows watched during training."""
 
-    test: FilePath | None = None
+    test: Files | None = None
     """Rows measured at the end."""
 
 
-class FileDataConfig(DataConfig):
+class PathsConfig(DataConfig):
     """What all sources that read files have in common."""
 
-    path: FilePath | None = None
-    """The file, relative to the recipe; its rows are divided by `split`."""
+    path: Files | None = None
+    """The file, or a list of several, relative to the recipe; its rows are divided by `split`. A name with `*` stands
+    for all files that it matches (`**` for folders too), in the order of their names."""
 
     files: FilesConfig | None = None
-    """Or a file for each split, relative to the recipe; then `split` is not used."""
-
-    encoding: str = "utf-8"
-    """The files' text encoding, by Python's names."""
-
-    @field_validator("encoding")
-    @classmethod
-    def _python_knows_the_encoding(cls, encoding: str) -> str:
-        try:
-            "".encode(encoding)
-        except LookupError as cause:
-            raise ValueError(
-                f"no encoding is called {encoding!r}; common ones are utf-8, latin-1 and cp1252"
-            ) from cause
-        return encoding
+    """Or the files of each split, relative to the recipe; then `split` is not used."""
 
     @model_validator(mode="after")
-    def _one_of_path_and_files(self) -> FileDataConfig:
+    def _one_of_path_and_files(self) -> PathsConfig:
         if (self.path is None) == (self.files is None):
             raise ValueError("give either 'path' (one file, divided by 'split') or 'files' (a file for each split)")
         return self
@@ -59,34 +50,68 @@ class FileDataConfig(DataConfig):
         return tuple(name for name in SPLITS if getattr(self.files, name) is not None) if self.files else None
 
 
+class FileDataConfig(PathsConfig):
+    """What all sources that read files of text have in common. A file may be compressed: gzip, bz2, xz, or a zip
+    archive with one file in it."""
+
+    encoding: str = FOUND
+    """The files' text encoding, by Python's names. `auto` is UTF-8, or what a byte order mark says (UTF-16, UTF-32);
+    bytes that are not are refused with their line."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _python_knows_the_encoding(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding) if encoding != FOUND else None
+        except LookupError as cause:
+            raise ValueError(
+                f"no encoding is called {encoding!r}; common ones are utf-8, latin-1 and cp1252"
+            ) from cause
+        return encoding
+
+
 class CsvConfig(FileDataConfig):
-    """Comma-separated values with a header line. Every value is text."""
+    """Delimiter-separated values with a header line. Every value is text."""
 
     use: Literal["csv"]
 
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    """What separates the fields: one character, such as ";" or a tab."""
+    delimiter: Literal["auto"] | Annotated[str, Field(min_length=1, max_length=1)] = "auto"
+    """What separates the fields: one character, such as ";" or a tab. `auto` takes the one of comma, semicolon, tab and
+    bar that divides the first rows evenly."""
+
+    header: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """The names of the columns, from the left, for files without a header line."""
 
     def column_names(self, folder: Path) -> tuple[str, ...] | None:
-        """Those of the header line, the training file's where there are several; None where it is not to be read."""
-        name = self.path if self.files is None else self.files.train
-        if name is None or "${env:" in name:
+        """Those of the header line, of the training file where there are several; None where it is not to be read."""
+        given = self.path if self.files is None else self.files.train
+        name = given if isinstance(given, str) else (given or ("",))[0]
+        if self.header is not None:
+            return self.header
+        if "${env:" in name:
             return None
+        from lmkit.builtin.data.opening import opened
+
         try:
-            with (folder / name).open(encoding=self.encoding, newline="") as file:
-                lines = iter(lambda: file.readline(_LONGEST_LINE).removeprefix("\ufeff"), "")
-                rows = csv.reader(lines, delimiter=self.delimiter, strict=True)
-                header = next((row for row in rows if row), [])
-        except (OSError, ValueError, csv.Error):
+            with opened(folder / name) as stream:
+                return tuple(csv_header(stream, name, self.delimiter, self.encoding))
+        except (OSError, ValueError, DataError):
             return None
-        return tuple(header) if header and len(set(header)) == len(header) else None
-
-
-_LONGEST_LINE = 65536
-"""Characters of a header line that are looked at."""
 
 
 class JsonlConfig(FileDataConfig):
-    """One JSON object a line."""
+    """One JSON object a line, or one JSON array of objects."""
 
     use: Literal["jsonl"]
+
+
+class ParquetConfig(PathsConfig):
+    """Columns in Parquet files."""
+
+    use: Literal["parquet"]
+
+
+class ArrowConfig(PathsConfig):
+    """Columns in Arrow files (IPC, also called Feather 2) or streams."""
+
+    use: Literal["arrow"]

@@ -1,34 +1,86 @@
-"""Rows from files: one file to be divided, or one for each split."""
+"""Rows from files: to be divided, or those of each split."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from lmkit.builtin.data.config import CsvConfig, FileDataConfig, JsonlConfig
+from lmkit.builtin.data.config import ArrowConfig, CsvConfig, JsonlConfig, ParquetConfig, PathsConfig
+from lmkit.builtin.data.opening import opened
 from lmkit.errors import DataError
 from lmkit.kinds.rows import read_csv, read_jsonl
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Read = Callable[[IO[bytes], str], "pa.Table"]
+Read = Callable[[Path], "pa.Table"]
 
 
 def build_csv(config: CsvConfig, *, folder: Path) -> FileSource:
-    return FileSource(config, folder, lambda stream, name: read_csv(stream, name, config.delimiter, config.encoding))
+    def read(path: Path) -> pa.Table:
+        with opened(path) as stream:
+            return read_csv(stream, str(path), config.delimiter, config.encoding, config.header)
+
+    return FileSource(config, folder, read)
 
 
 def build_jsonl(config: JsonlConfig, *, folder: Path) -> FileSource:
-    return FileSource(config, folder, lambda stream, name: read_jsonl(stream, name, config.encoding))
+    def read(path: Path) -> pa.Table:
+        with opened(path) as stream:
+            return read_jsonl(stream, str(path), config.encoding)
+
+    return FileSource(config, folder, read)
+
+
+def build_parquet(config: ParquetConfig, *, folder: Path) -> FileSource:
+    return FileSource(config, folder, read_parquet)
+
+
+def build_arrow(config: ArrowConfig, *, folder: Path) -> FileSource:
+    return FileSource(config, folder, read_arrow)
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """The rows of a Parquet file. Raises DataError for what is none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            return _plain(file.read())
+    except (pa.ArrowException, OSError) as cause:
+        raise DataError(f"{path} cannot be read as a Parquet file: {cause}") from cause
+
+
+def read_arrow(path: Path) -> pa.Table:
+    """The rows of an Arrow file (IPC, Feather 2) or stream. Raises DataError for what is neither."""
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(path)) as source:
+            is_file = source.read(6) == b"ARROW1"
+            source.seek(0)
+            return _plain((pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)).read_all())
+    except (pa.ArrowException, OSError) as cause:
+        raise DataError(f"{path} cannot be read as an Arrow file: {cause}") from cause
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """The table with columns of categories as columns of what they stand for."""
+    import pyarrow as pa
+
+    for index, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            table = table.set_column(index, field.name, table[field.name].cast(field.type.value_type))
+    return table
 
 
 class FileSource:
-    """Files below the recipe's folder, read in one way."""
+    """Files below the recipe's folder, each read in one way."""
 
-    def __init__(self, config: FileDataConfig, folder: Path, read: Read) -> None:
+    def __init__(self, config: PathsConfig, folder: Path, read: Read) -> None:
         self._config = config
         self._folder = folder
         self._read = read
@@ -36,29 +88,52 @@ class FileSource:
     def fingerprint(self) -> str:
         """Changes with a file's name, size or time of change."""
         found = hashlib.blake2b(self._config.model_dump_json().encode(), digest_size=16)
-        for path in self._paths().values():
-            state = _found(path).stat()
+        for path in (path for paths in self._paths().values() for path in paths):
+            state = path.stat()
             found.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}".encode())
         return found.hexdigest()
 
     def load(self) -> pa.Table | Mapping[str, pa.Table]:
-        tables = {split: self._table(path) for split, path in self._paths().items()}
+        tables = {split: self._table(paths) for split, paths in self._paths().items()}
         return tables.get("", tables)
 
-    def _paths(self) -> dict[str, Path]:
-        if self._config.path is not None:
-            return {"": self._folder / self._config.path}
-        named = self._config.files.model_dump() if self._config.files else {}
-        return {split: self._folder / path for split, path in named.items() if path is not None}
+    def _paths(self) -> dict[str, list[Path]]:
+        """The files of each split, or of the rows to be divided under no name."""
+        config = self._config
+        given = {"": config.path} if config.path is not None else dict(config.files or ())
+        return {
+            split: [path for name in named(files) for path in _found(self._folder, name)]
+            for split, files in given.items()
+            if files is not None
+        }
 
-    def _table(self, path: Path) -> pa.Table:
-        with _found(path).open("rb") as stream:
-            return self._read(stream, str(path))
+    def _table(self, paths: Sequence[Path]) -> pa.Table:
+        """The rows of all files, one after the other. A column that one lacks is null there."""
+        import pyarrow as pa
+
+        tables = [self._read(path) for path in paths]
+        try:
+            return pa.concat_tables(tables, promote_options="default")
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as cause:
+            raise DataError(f"{', '.join(map(str, paths))} do not fit one table: {cause}") from cause
 
 
-def _found(path: Path) -> Path:
+def named(files: str | Sequence[str]) -> Sequence[str]:
+    """One file or several, as several."""
+    return (files,) if isinstance(files, str) else files
+
+
+def _found(folder: Path, name: str) -> list[Path]:
+    """The file, or those that a pattern matches, in the order of their names."""
+    path = folder / name
     if path.is_file():
-        return path
+        return [path]
+    if any(mark in name for mark in "*?["):
+        anchor = Path(path.anchor or ".")
+        matching = sorted(match for match in anchor.glob(str(path.relative_to(anchor))) if match.is_file())
+        if matching:
+            return matching
+        raise DataError(f"no file matches {path}. Paths in a recipe are relative to its folder.")
     if path.is_dir():
         files = ", ".join(sorted(other.name for other in path.iterdir() if other.is_file())[:8]) or "none"
         raise DataError(f"{path} is a folder; name a file in it: {files}")

@@ -1,0 +1,380 @@
+"""Awkward files: each is read right, or refused with the file, the row and the reason; never fewer or other rows."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lmkit.data.prepare import Rows, prepare_rows
+from lmkit.errors import DataError, RecipeError
+from lmkit.plugins import installed_plugins
+from lmkit.recipe.load import load_recipe
+
+Read = Callable[..., list[dict[str, Any]]]
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """The rows of a file with this content, read by a source with these settings."""
+
+    def rows(content: bytes | str, use: str = "csv", name: str = "rows.csv", **settings: Any) -> list[dict[str, Any]]:
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        catalog = installed_plugins().catalog
+        config = catalog.find("data", use).component.config.model_validate({"use": use, "path": name, **settings})
+        table: pa.Table = catalog.build("data", config, seed=0, folder=tmp_path).load()
+        found: list[dict[str, Any]] = table.to_pylist()
+        return found
+
+    return rows
+
+
+@pytest.fixture
+def refused(read: Read, tmp_path: Path) -> Refused:
+    def why(*arguments: Any, **settings: Any) -> str:
+        with pytest.raises(DataError) as told:
+            read(*arguments, **settings)
+        return str(told.value).replace(f"{tmp_path}/", "")
+
+    return why
+
+
+TWO = [{"text": "good", "label": "1"}, {"text": "bad", "label": "0"}]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_found(read: Read, delimiter: str) -> None:
+    assert read(f"text{delimiter}label\ngood{delimiter}1\nbad{delimiter}0\n") == TWO
+
+
+def test_semicolons_with_decimal_commas(read: Read) -> None:
+    assert read("text;score\nso, so;1,5\nwell, well, well;2\n") == [
+        {"text": "so, so", "score": "1,5"},
+        {"text": "well, well, well", "score": "2"},
+    ]
+
+
+def test_a_comma_in_quotes_divides_nothing(read: Read) -> None:
+    assert read('text,label\n"a; b; c",1\n"d, e",0\n') == [
+        {"text": "a; b; c", "label": "1"},
+        {"text": "d, e", "label": "0"},
+    ]
+
+
+def test_a_delimiter_that_is_given_is_not_looked_for(read: Read) -> None:
+    assert read("a;b,c\n1;2,3\n", delimiter=",") == [{"a;b": "1;2", "c": "3"}]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_says_the_encoding(read: Read, encoding: str) -> None:
+    assert read("text,label\ncafé,1\n".encode(encoding)) == [{"text": "café", "label": "1"}]
+
+
+def test_latin_1_is_refused_with_its_line_and_read_when_it_is_named(read: Read, refused: Refused) -> None:
+    content = "text,label\ngood,1\ncafé,0\n".encode("latin-1")
+
+    assert refused(content).startswith("rows.csv:3: byte 0xe9 is not utf-8. Save the file as utf-8, or say what it is")
+    assert read(content, encoding="latin-1")[1] == {"text": "café", "label": "0"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_refused_and_read_when_it_is_named(
+    read: Read, refused: Refused, encoding: str
+) -> None:
+    content = "text,label\ngood,1\n".encode(encoding)
+
+    assert refused(content) == f"rows.csv: is not utf-8 text; say what it is, as in data.encoding: {encoding}"
+    assert read(content, encoding=encoding) == [{"text": "good", "label": "1"}]
+
+
+def test_carriage_returns_quotes_and_line_breaks_inside_fields(read: Read) -> None:
+    assert read('text,label\r\n"He said ""no"",\r\nthen left",1\r\n') == [
+        {"text": 'He said "no",\r\nthen left', "label": "1"}
+    ]
+
+
+def test_a_quote_that_is_never_closed(refused: Refused) -> None:
+    assert refused('text,label\n"good,1\nbad,0\n') == "rows.csv:3: unexpected end of data"
+
+
+def test_blank_lines_are_no_rows_of_several_fields_and_an_empty_text_where_there_is_one(read: Read) -> None:
+    assert read("text,label\n\ngood,1\n\nbad,0\n\n") == TWO
+    assert read("text\ngood\n\nbad\n") == [{"text": "good"}, {"text": ""}, {"text": "bad"}]
+
+
+def test_a_nul_is_a_character(read: Read) -> None:
+    assert read(b"text,label\ngo\x00od,1\n") == [{"text": "go\x00od", "label": "1"}]
+
+
+@pytest.mark.parametrize(("row", "count"), [("good", "1 field"), ("good,1,2", "3 fields")])
+def test_ragged_rows(refused: Refused, row: str, count: str) -> None:
+    assert refused(f"text,label\nbad,0\n{row}\n") == f"rows.csv:3: {count} where the header has 2"
+
+
+def test_a_file_without_a_header_is_told_by_the_columns_it_seems_to_have_and_read_with_their_names(
+    read: Read, tmp_path: Path
+) -> None:
+    assert read("good,1\nbad,0\n", header=("text", "label")) == TWO
+    with pytest.raises(RecipeError, match="needs a column 'text'; the source has good, 1"):
+        prepared(tmp_path, "{use: csv, path: rows.csv}")
+
+
+def test_doubled_columns(refused: Refused) -> None:
+    assert refused("text,label,text\na,b,c\n") == "rows.csv: the header names 'text' more than once"
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "\ufeff"])
+def test_an_empty_file(refused: Refused, content: str) -> None:
+    assert refused(content).startswith("rows.csv is empty")
+
+
+LONG = "word " * 20_000
+TEXTS = {
+    "100,000 characters": LONG,
+    "emoji": "👩‍👩‍👧 so good 🎬",
+    "right to left": "فيلم جيد جدا",
+    "Chinese": "这部电影很好看",
+    "combining marks": "e\u0301te\u0301",
+    "U+2028 and NEL": "one\u2028two\x85three\x0bfour",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+@pytest.mark.parametrize("use", ["csv", "jsonl", "parquet", "arrow"])
+def test_texts_of_any_script_and_length_come_back(read: Read, tmp_path: Path, use: str, text: str) -> None:
+    rows = [{"text": text, "label": "1"}, {"text": "x", "label": "0"}]
+
+    assert read(written(rows, use, tmp_path), use, f"rows.{use}") == rows
+
+
+def written(rows: list[dict[str, Any]], use: str, folder: Path) -> bytes:
+    """The rows in a file of this format, as bytes."""
+    path = folder / f"written.{use}"
+    if use == "csv":
+        lines = [",".join(f'"{value}"' for value in row.values()) for row in rows]
+        path.write_text("\n".join(["text,label", *lines]) + "\n", newline="")
+    elif use == "jsonl":
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), newline="")
+    elif use == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, pa.Table.from_pylist(rows).schema) as writer:
+            writer.write_table(pa.Table.from_pylist(rows))
+    return path.read_bytes()
+
+
+# -- JSON
+
+
+def test_a_json_array_whatever_it_is_called(read: Read) -> None:
+    for text in (json.dumps(TWO), json.dumps(TWO, indent=2), "\ufeff \n" + json.dumps(TWO)):
+        assert read(text, "jsonl", "rows.jsonl") == TWO
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"text": "a"}\n{"text": "b', "rows.jsonl:2:10: not JSON: Unterminated string"),
+        ('[{"text": "a"},\n{"text": "b"', "rows.jsonl:2:13: not JSON: Expecting ',' delimiter"),
+        ('[{"text": "a"}, 3]', "rows.jsonl[1]: a JSON object was expected, a int was found"),
+        ('[{"text": "a"}, {"text": 3}]', "rows.jsonl[1]: column 'text' mixes int and str"),
+        ('{"text": "a", "label": 1}\n{"text": "b", "label": "1"}\n', "rows.jsonl:2: column 'label' mixes int and str"),
+        ('{"text": "\\ud83d"}\n', "rows.jsonl:1: column 'text': "),
+        ('{"text": "a"}\n{"text": "b"}\x00\n', "rows.jsonl:2:14: not JSON: Extra data"),
+        ("text,label\ngood,1\n", "rows.jsonl:1:1: not JSON: Expecting value"),
+        ("[]", "rows.jsonl is empty"),
+    ],
+    ids=str,
+)
+def test_json_that_is_cut_or_mixed(refused: Refused, content: str, told: str) -> None:
+    assert refused(content, "jsonl", "rows.jsonl").startswith(told)
+
+
+# -- wrong names, compression
+
+
+@pytest.mark.parametrize("use", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"PAR1" + b"\0" * 20, "a Parquet file; write use: parquet"),
+        (b"ARROW1\0\0" + b"\0" * 20, "an Arrow file; write use: arrow"),
+        (pickle.dumps({"text": ["a"]}), "a pickle, which is never loaded; export its rows"),
+        (b"SQLite format 3\0", "an SQLite database; export its rows"),
+        (b"%PDF-1.7\n", "a PDF file; extract its text"),
+    ],
+    ids=lambda value: repr(value)[:12],
+)
+def test_a_file_of_another_sort_is_told_what_it_is(refused: Refused, use: str, content: bytes, told: str) -> None:
+    assert refused(content, use) == f"rows.csv is {told}"
+
+
+@pytest.mark.parametrize("use", ["parquet", "arrow"])
+@pytest.mark.parametrize("content", [b"", b"text,label\n", b"PAR1", b"ARROW1", pickle.dumps([1]) * 9], ids=repr)
+def test_what_is_no_parquet_or_arrow_file_is_refused(refused: Refused, use: str, content: bytes) -> None:
+    assert refused(content, use).startswith("rows.csv cannot be read as a")
+
+
+def zipped(content: bytes, *names: str, folder: Path) -> bytes:
+    path = folder / "made.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, content)
+    return path.read_bytes()
+
+
+COMPRESSED: dict[str, Callable[[bytes, Path], bytes]] = {
+    "plain": lambda content, _: content,
+    "gzip": lambda content, _: gzip.compress(content),
+    "bz2": lambda content, _: bz2.compress(content),
+    "xz": lambda content, _: lzma.compress(content),
+    "zip": lambda content, folder: zipped(content, "inside.csv", folder=folder),
+}
+
+
+@pytest.mark.parametrize("how", COMPRESSED)
+@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.zip"])
+def test_a_compressed_file_is_known_by_what_it_is(read: Read, tmp_path: Path, how: str, name: str) -> None:
+    assert read(COMPRESSED[how](b"text,label\ngood,1\nbad,0\n", tmp_path), name=name) == TWO
+
+
+@pytest.mark.parametrize("how", ["gzip", "bz2", "xz", "zip"])
+def test_a_compressed_file_that_is_cut_is_refused(refused: Refused, tmp_path: Path, how: str) -> None:
+    content = COMPRESSED[how](b"text,label\n" + b"good film,1\n" * 5000, tmp_path)
+
+    assert refused(content[: len(content) // 2]).startswith("rows.csv cannot be decompressed: ")
+
+
+def test_an_archive_with_several_files_is_refused(refused: Refused, tmp_path: Path) -> None:
+    content = zipped(b"text\na\n", "a.csv", "b.csv", folder=tmp_path)
+
+    assert refused(content) == "rows.csv is a zip archive with 2 files, one was expected: a.csv, b.csv"
+
+
+def test_a_spreadsheet_is_told_as_one(refused: Refused, tmp_path: Path) -> None:
+    assert refused(zipped(b"", "[Content_Types].xml", "xl/workbook.xml", folder=tmp_path)) == (
+        "rows.csv is a spreadsheet; export it as CSV"
+    )
+
+
+# -- several files
+
+
+def test_several_files_are_one_table_in_the_order_that_is_given(read: Read, tmp_path: Path) -> None:
+    for name, text in (("b.csv", "text\nb\n"), ("a.csv", "text\na\n")):
+        (tmp_path / name).write_text(text)
+
+    assert [row["text"] for row in read("text\nrows\n", path=("b.csv", "a.csv", "rows.csv"))] == ["b", "a", "rows"]
+
+
+def test_a_pattern_stands_for_files_in_the_order_of_their_names(read: Read, refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "more" / "deep").mkdir(parents=True)
+    for name in ("more/part-2.csv", "more/part-10.csv", "more/deep/part-1.csv"):
+        (tmp_path / name).write_text(f"text\n{name}\n")
+
+    assert [row["text"] for row in read("", path="more/part-*.csv")] == ["more/part-10.csv", "more/part-2.csv"]
+    assert len(read("", path="more/**/*.csv")) == 3
+    assert refused("", path="none-*.csv").startswith("no file matches none-*.csv")
+
+
+def test_a_file_whose_name_has_a_star_is_a_file(read: Read) -> None:
+    assert read("text\na\n", name="a[1]*.csv") == [{"text": "a"}]
+
+
+def test_files_that_do_not_fit_one_table_are_refused(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "label": 1}\n')
+    (tmp_path / "b.jsonl").write_text('{"text": "a", "label": ["x"]}\n')
+
+    assert "do not fit one table" in refused("", "jsonl", path=("a.jsonl", "b.jsonl"))
+
+
+def test_each_split_may_have_several_files(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.csv").write_text(f"text,label\n{name} one,1\n{name} two,0\n")
+
+    rows = prepared(tmp_path, "{use: csv, files: {train: [a.csv, b.csv], test: 'c*.csv'}}")
+
+    assert {name: table.num_rows for name, table in rows.splits.items()} == {"train": 4, "test": 2}
+
+
+# -- the same rows
+
+RECIPE = "name: a\ndata: {}\ntask: text-classification\ntokenizer: wordpiece\nmodel: lstm\noptimizer: adamw\n"
+
+
+def prepared(folder: Path, data: str) -> Rows:
+    """What becomes of the rows of a recipe with this data block."""
+    path = folder / "recipe.yaml"
+    path.write_text(RECIPE.replace("data: {}", f"data: {data}"))
+    catalog = installed_plugins().catalog
+    return prepare_rows(load_recipe(path, ["stages=[train]"], catalog), folder, catalog)
+
+
+def test_the_same_rows_have_one_fingerprint_whatever_they_are_written_in(tmp_path: Path) -> None:
+    rows = [{"text": f"film {number} – «très bien» 好", "label": str(number % 2)} for number in range(100)]
+    plain = written(rows, "csv", tmp_path)
+    found = {}
+    for how, compressed in COMPRESSED.items():
+        (tmp_path / "rows.csv").write_bytes(compressed(plain, tmp_path))
+        found[how] = prepared(tmp_path, "{use: csv, path: rows.csv}").content
+    for use in ("jsonl", "parquet", "arrow"):
+        (tmp_path / f"rows.{use}").write_bytes(written(rows, use, tmp_path))
+        found[use] = prepared(tmp_path, f"{{use: {use}, path: rows.{use}}}").content
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    found["array"] = prepared(tmp_path, "{use: jsonl, path: rows.json}").content
+    (tmp_path / "rows.csv").write_bytes(plain.replace(b"film 7 ", b"film seven "))
+
+    assert len(set(found.values())) == 1
+    assert prepared(tmp_path, "{use: csv, path: rows.csv}").content not in found.values()
+
+
+def test_whole_numbers_and_categories_are_labels_too(tmp_path: Path) -> None:
+    table = pa.table({"text": ["a", "b", "c"], "label": pa.array([0, 1, 0]), "film": pa.array(["x", "y", "x"])})
+    table = table.set_column(2, "film", table["film"].dictionary_encode())
+    table = table.set_column(0, "text", table["text"].dictionary_encode())
+    pq.write_table(table, tmp_path / "rows.parquet")
+
+    rows = prepared(tmp_path, "{use: parquet, path: rows.parquet, split: {train: 1, validation: 0, test: 0}}")
+
+    assert rows.labels == ("0", "1")
+    assert rows.splits["train"]["text"].to_pylist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [(["1", "1", "1"], "one label only, '1'"), (["Good", "good", "bad"], "differ in case or spacing")],
+)
+def test_labels_that_cannot_be_learnt(tmp_path: Path, labels: list[str], told: str) -> None:
+    (tmp_path / "rows.csv").write_text(
+        "text,label\n" + "".join(f"film {n},{label}\n" for n, label in enumerate(labels))
+    )
+
+    with pytest.raises(DataError, match=told):
+        prepared(tmp_path, "{use: csv, path: rows.csv, split: {train: 1, validation: 0, test: 0}}")
+
+
+def test_a_label_of_the_test_rows_that_training_never_saw(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,label\na,1\nb,0\n")
+    (tmp_path / "test.csv").write_text("text,label\nc,2\n")
+
+    with pytest.raises(DataError, match="test has labels that no training row has: '2'"):
+        prepared(tmp_path, "{use: csv, files: {train: train.csv, test: test.csv}}")
+
+
+def test_ids_that_occur_twice_are_a_column_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("id,text,label\n1,a,1\n1,b,0\n1,c,1\n")
+
+    rows = prepared(tmp_path, "{use: csv, path: rows.csv, split: {train: 1, validation: 0, test: 0}}")
+
+    assert rows.splits["train"]["id"].to_pylist() == ["1", "1", "1"]
