@@ -5,17 +5,19 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmkit.errors import Fault, LmkitError, Place, RecipeError, ResourceError, UsageError
-from lmkit.plugins import Plugins, installed_plugins
+from lmkit.plugins import Plugin, Plugins, installed_plugins
 from lmkit.recipe.document import dump_document
+from lmkit.recipe.environment import masked, references_in
 from lmkit.recipe.load import Loaded, load
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import write_text
@@ -60,21 +62,29 @@ def read_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
     """The recipe at `path` as `load_recipe` gives it, with what was written and what is accepted for now."""
     plugins = installed_plugins()
     try:
-        return load(Path(path), overrides, plugins.catalog)
+        with redirect_stdout(sys.stderr):  # what a plugin's settings print is no command's output
+            return load(Path(path), overrides, plugins.catalog)
     except RecipeError as error:
         raise _with_broken_plugins(error, plugins) from None
 
 
 def _with_broken_plugins(error: RecipeError, plugins: Plugins) -> RecipeError:
     """Where a component is not found, the plugins that might have given it and could not be loaded."""
-    broken = [plugin for plugin in plugins.found if plugin.cause is not None]
-    missed = [fault for fault in error.faults if fault.path.endswith("use") and fault.message.startswith("no ")]
+    broken = [plugin for plugin in plugins.found if plugin.cause is not None or plugin.blocked]
+    missed = [fault for fault in error.faults if fault.message.startswith("no ") and fault.suggestion is None]
     if not broken or not missed:
         return error
-    causes = [Fault(Place("plugin"), plugin.name, f"could not be loaded: {plugin.cause}") for plugin in broken[:MOST]]
+    causes = [Fault(Place("plugin"), plugin.name, _why_not(plugin)) for plugin in broken[:MOST]]
     if len(broken) > MOST:
         causes.append(Fault(Place("plugin"), "", f"{len(broken) - MOST} more could not be loaded; see `lmkit plugins`"))
-    return RecipeError([*error.faults, *causes], error.notices)
+    return RecipeError(error.faults, [*error.notices, *causes])
+
+
+def _why_not(plugin: Plugin) -> str:
+    """Why a plugin provides nothing."""
+    if plugin.blocked:
+        return "is left out, since LMKIT_BLOCK names it"
+    return f"could not be loaded: {' '.join((plugin.cause or '').split())}"
 
 
 MOST = 3
@@ -146,7 +156,7 @@ def run_recipe(
         overrides=tuple(overrides),
         provenance=provenance(base, plugins.found) | {"base": str(base)},
     )
-    with _logged(folder, progress):
+    with _logged(folder, progress, references_in(recipe)):
         write_text(folder / RECIPE, dump_document(recipe.model_dump(mode="json")))
         write_record(folder, record)
         mirror = _mirror(recipe, folder)
@@ -188,10 +198,13 @@ def _perform(
         fault = ranks.fault() if ranks and not isinstance(error, LmkitError | KeyboardInterrupt) else None
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         message = fault or str(error) or ("stopped by the user" if state == "interrupted" else type(error).__name__)
+        message = masked(message, references_in(recipe))
         failure = Failure(type=type(error).__name__, message=message, stage=facts.stage, step=facts.step or None)
         if fault:
             raised = ResourceError(fault)
             raise raised from error
+        if isinstance(error, LmkitError) and references_in(recipe):
+            error.args = (masked(str(error), references_in(recipe)),)
         raise
     finally:
         closed = _closed(record, facts, state, failure)
@@ -257,10 +270,13 @@ def _quick_imports() -> Iterator[None]:
 
 
 @contextmanager
-def _logged(folder: Path, progress: Progress | None) -> Iterator[None]:
-    """Everything logged while the run lasts goes to log.txt; what lmkit says goes to the person too."""
+def _logged(folder: Path, progress: Progress | None, references: Mapping[str, str]) -> Iterator[None]:
+    """Everything logged while the run lasts goes to log.txt; what lmkit says goes to the person too.
+
+    Values of variables are written as their references.
+    """
     file = logging.FileHandler(folder / LOG, encoding="utf-8")
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    file.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s", references))
     file.setLevel(logging.DEBUG)
     root = logging.getLogger()
     shown = _Shown(progress)
@@ -283,6 +299,17 @@ def _logged(folder: Path, progress: Progress | None) -> Iterator[None]:
         logger.removeHandler(shown)
         root.removeHandler(file)
         file.close()
+
+
+class _Masking(logging.Formatter):
+    """Formats records, tracebacks included, without the values of variables."""
+
+    def __init__(self, format: str, references: Mapping[str, str]) -> None:
+        super().__init__(format)
+        self._references = references
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record), self._references)
 
 
 class _Shown(logging.Handler):

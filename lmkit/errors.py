@@ -63,7 +63,7 @@ class RecipeError(LmkitError):
     def __init__(self, faults: Sequence[Fault], notices: Sequence[Fault] = ()) -> None:
         self.faults = tuple(faults)
         self.notices = tuple(notices)
-        super().__init__("\n".join(told(self.faults)))
+        super().__init__("\n".join([*told(self.faults), *map(str, self.notices)]))
 
 
 def told(faults: Sequence[Fault], most: int = 50) -> list[str]:

@@ -8,22 +8,31 @@ from difflib import SequenceMatcher
 SYNONYMS = {
     "batch": "batch_size",
     "d_model": "width",
+    "dev": "validation",
     "dim": "width",
     "gradient_accumulation_steps": "accumulate",
     "gradient_clip_val": "clip_norm",
     "hidden_size": "width",
     "learning_rate": "lr",
+    "logger": "trackers",
+    "loggers": "trackers",
     "max_epochs": "epochs",
     "max_grad_norm": "clip_norm",
     "max_steps": "steps",
+    "num_attention_heads": "heads",
     "num_heads": "heads",
+    "num_hidden_layers": "layers",
     "num_layers": "layers",
     "num_train_epochs": "epochs",
     "num_workers": "workers",
     "per_device_train_batch_size": "batch_size",
+    "path": "source",
     "random_state": "seed",
+    "sep": "delimiter",
+    "val": "validation",
     "warmup_ratio": "warmup",
     "warmup_steps": "warmup",
+    "wd": "weight_decay",
 }
 """What other programs call our keys."""
 
@@ -35,8 +44,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     length, then the longest common parts.
     """
     candidates = sorted(set(known))
-    if SYNONYMS.get(word) in candidates:
-        return SYNONYMS[word]
+    if synonym(word) in candidates:
+        return synonym(word)
     ranked = sorted((_rank(word, other), other) for other in candidates)
     if not ranked:
         return None
@@ -44,7 +53,12 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     if slips <= max(1, len(word) // 3) and slips < max(len(word), 2):
         return best
     (_, unlike), best = min(((not other.startswith(word), _unlike(word, other)), other) for other in candidates)
-    return best if unlike <= 0.5 or (len(word) > 1 and best.startswith(word)) else None
+    return best if unlike <= 0.4 or (len(word) > 1 and best.startswith(word)) else None
+
+
+def synonym(word: str) -> str | None:
+    """What we call what other programs call `word`."""
+    return SYNONYMS.get(_folded(word))
 
 
 def is_near(word: str, other: str) -> bool:

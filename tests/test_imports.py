@@ -11,7 +11,7 @@ import pytest
 import lmkit
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"torch", "pytorch_lightning", "lightning", "transformers", "wandb"}
+HEAVY = {"torch", "pytorch_lightning", "lightning", "transformers", "wandb", "datasets", "pandas"}
 
 
 def imported_by(program: str) -> set[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from lmkit.builtin.data.config import ArrowConfig, CsvConfig, JsonlConfig, ParquetConfig
+from lmkit.builtin.data.hub_config import HubConfig
+from lmkit.builtin.data.lines_config import ConllConfig, PairFilesDataConfig, TextConfig
 from lmkit.builtin.metrics.config import (
     AccuracyConfig,
     BleuConfig,
@@ -33,6 +35,10 @@ def provide_data() -> list[Component]:
         Component(JsonlConfig, build="lmkit.builtin.data.files:build_jsonl"),
         Component(ParquetConfig, build="lmkit.builtin.data.files:build_parquet"),
         Component(ArrowConfig, build="lmkit.builtin.data.files:build_arrow"),
+        Component(TextConfig, build="lmkit.builtin.data.lines:build_text"),
+        Component(ConllConfig, build="lmkit.builtin.data.conll:build_conll"),
+        Component(PairFilesDataConfig, build="lmkit.builtin.data.pairs:build_pair_files"),
+        Component(HubConfig, build="lmkit.builtin.data.hub:build_hub"),
     ]
 
 

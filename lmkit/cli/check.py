@@ -37,7 +37,7 @@ def _check(path: Path, overrides: Sequence[str]) -> tuple[Sequence[Fault], Seque
 
 
 def _tell(name: str, faults: Sequence[Fault], notices: Sequence[Fault]) -> None:
-    for line in told([*faults, *notices]):
+    for line in [*told(faults), *told(notices)]:
         print(line)
     count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}" if faults else "ok"
     print(f"{name}: {count}")

@@ -27,6 +27,6 @@ def explain_command(path: Path, arguments: Sequence[str], as_json: bool) -> None
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return
     print(rendered(lines))
-    setting = setting_at(loaded.recipe, keys[0]) if keys else None
+    setting = setting_at(loaded.recipe, keys[0]) if keys and len(lines) == 1 else None
     if setting is not None:
         print(f"\n{keys[0]}: {setting.type}; {setting.default}\n{setting.words}".replace("`", ""))

@@ -14,6 +14,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 plugins_app = typer.Typer(
@@ -165,7 +166,9 @@ def schema(
     ] = None,
     plugin: PluginFiles = None,
 ) -> None:
-    """Write the JSON Schema of recipes, with every installed component in it.
+    """Write the JSON Schema of recipes.
+
+    Every installed component is in it.
 
     An editor with a YAML language server completes and checks recipes by it. The shipped recipes name it in a
     comment: # yaml-language-server: $schema=recipe.schema.json
@@ -182,10 +185,13 @@ def plugins(context: typer.Context, as_json: AsJson = False, plugin: PluginFiles
         from lmkit.cli.plugins import list_command
 
         list_command(as_json)
+    else:
+        context.obj = as_json
 
 
 @plugins_app.command("show")
 def show_component(
+    context: typer.Context,
     kind: Annotated[str, typer.Argument(metavar="KIND", help="data, task, tokenizer, model, optimizer, ...")],
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="A component; without it, the kind's components are listed.")
@@ -196,7 +202,7 @@ def show_component(
     """Show a component's settings: types, defaults, meaning."""
     from lmkit.cli.plugins import show_command
 
-    show_command(kind, name, as_json)
+    show_command(kind, name, as_json or bool(context.obj))
 
 
 @runs_app.callback()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 from lmkit.errors import ResourceError, UsageError
@@ -28,8 +29,13 @@ def new_command(name: str, output: Path | None) -> None:
     """Copy a shipped recipe, and the schema by which editors complete and check it; nothing is overwritten."""
     source = shipped_recipe(name)
     target = output or Path(source.name)
+    if any(not character.isprintable() for character in str(target)) or len(target.name) > 200:
+        raise UsageError(f"{str(target)!r:.80} is no name for a file")
+    if output is not None and str(output).endswith(os.sep) and not target.is_dir():
+        raise ResourceError(f"{target} cannot be written: there is no such folder")
     target = target / source.name if target.is_dir() else target
-    text = source.read_text(encoding="utf-8").replace(f"lmkit run recipes/{source.name}", f"lmkit run {target}")
+    shown = shlex.quote(str(target))
+    text = source.read_text(encoding="utf-8").replace(f"lmkit run recipes/{source.name}", f"lmkit run {shown}")
     try:
         with target.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -44,4 +50,4 @@ def new_command(name: str, output: Path | None) -> None:
 
         write_schema(schema)
         print(f"{schema}: what may stand in it, for editors with a YAML language server")
-    print(f"next: lmkit run {os.path.relpath(target)}")
+    print(f"next: lmkit run {shown}")

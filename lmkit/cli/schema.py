@@ -6,9 +6,10 @@ import json
 import sys
 from pathlib import Path
 
+from lmkit.errors import ResourceError, UsageError
 from lmkit.plugins import installed_plugins
-from lmkit.recipe.json_schema import recipe_schema
-from lmkit.records.files import disk_errors, write_text
+from lmkit.recipe.json_schema import FILE, recipe_schema
+from lmkit.records.files import write_text
 
 
 def schema_command(output: Path | None) -> None:
@@ -21,9 +22,18 @@ def schema_command(output: Path | None) -> None:
 
 
 def write_schema(path: Path) -> None:
-    """Write the schema to a file. Raises ResourceError where the disk does not take it."""
-    with disk_errors(path.parent):
-        write_text(path, _text())
+    """Write the schema to a file. Raises UsageError for what is no file, ResourceError where the disk fails."""
+    if not path.name or path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file in it, such as {path / FILE}")
+    try:
+        if path.exists() and not path.is_file():  # a pipe or a device is written to, and not replaced
+            path.write_text(_text(), encoding="utf-8")
+        elif path.parent.is_dir():
+            write_text(path.resolve(), _text())
+        else:
+            raise UsageError(f"there is no folder {path.parent}")
+    except OSError as cause:
+        raise ResourceError(f"{path} cannot be written: {cause.strerror}") from cause
 
 
 def _text() -> str:

@@ -68,7 +68,7 @@ def read_jsonl(stream: IO[bytes], name: str, encoding: str = FOUND) -> pa.Table:
     """
     import pyarrow as pa
 
-    lines = ((number, line) for number, line in enumerate(_lines(stream, name, encoding, newline="\n"), start=1))
+    lines = ((number, line) for number, line in enumerate(decoded_lines(stream, name, encoding, newline="\n"), start=1))
     filled = ((number, line) for number, line in lines if line.strip())  # never split at U+2028
     first = next(filled, None)
     if first is None:
@@ -139,7 +139,7 @@ class _CsvReader:
         self._name = name
         if delimiter == FOUND:
             delimiter = _delimiter(stream, name, encoding)
-        self._reader = csv.reader(_lines(stream, name, encoding, newline=""), delimiter=delimiter, strict=True)
+        self._reader = csv.reader(decoded_lines(stream, name, encoding, newline=""), delimiter=delimiter, strict=True)
 
     def __iter__(self) -> Iterator[list[str]]:
         return self
@@ -170,14 +170,14 @@ def _delimiter(stream: IO[bytes], name: str, encoding: str) -> str:
     if not stream.seekable():
         return ","
     start = stream.tell()
-    sample = list(islice(_lines(stream, name, encoding, newline=""), SAMPLE))
+    sample = list(islice(decoded_lines(stream, name, encoding, newline=""), SAMPLE))
     stream.seek(start)
     rows = {mark: [row for row in csv.reader(sample, delimiter=mark) if row] for mark in ",;\t|"}
     even = [mark for mark, found in rows.items() if found and len(found[0]) > 1 and len(set(map(len, found))) == 1]
     return even[0] if even else max(rows, key=lambda mark: len(rows[mark][0]) if rows[mark] else 0)
 
 
-def _lines(stream: IO[bytes], name: str, encoding: str, newline: str) -> Iterator[str]:
+def decoded_lines(stream: IO[bytes], name: str, encoding: str, newline: str) -> Iterator[str]:
     """The lines of a stream, without its byte order mark. Raises DataError for bytes that are not `encoding`."""
     number = 0
     encoding = _encoding(stream, name) if encoding == FOUND else encoding
@@ -191,6 +191,8 @@ def _lines(stream: IO[bytes], name: str, encoding: str, newline: str) -> Iterato
             f"{name}:{number}: byte 0x{cause.object[cause.start]:02x} is not {encoding}. "
             "Save the file as utf-8, or say what it is, as in data.encoding: latin-1"
         ) from cause
+    except UnicodeError as cause:  # UTF-16 and UTF-32 without their mark
+        raise DataError(f"{name}: {cause}; say its byte order, as in data.encoding: utf-16-le") from cause
     finally:
         if not stream.closed:
             text.detach()  # the stream is its owner's to close

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from pydantic import BaseModel
 
 from lmkit.catalog import Catalog
 
@@ -64,9 +68,15 @@ class Plugins:
         """Call each plugin's implementation of a hook around a run; a line for each that raised."""
         for name, relay in self.listeners:
             try:
-                getattr(relay, hook)(**arguments)
+                with redirect_stdout(sys.stderr):
+                    getattr(relay, hook)(**{key: _own(value) for key, value in arguments.items()})
             except (Exception, SystemExit) as cause:
                 yield f"plugin {name}: {hook} raised {type(cause).__name__}: {cause}{_line(cause)}"
+
+
+def _own(value: Any) -> Any:
+    """A copy for one hook to keep, so that what is inside of it can change nothing either."""
+    return value.model_copy(deep=True) if isinstance(value, BaseModel) else value
 
 
 def _line(error: BaseException) -> str:

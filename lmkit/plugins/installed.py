@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -34,6 +35,8 @@ def installed_plugins() -> Plugins:
 
 def add_plugin_file(path: Path) -> None:
     """Make a local file one of the plugins of this process and of those that it starts."""
+    if os.pathsep in str(path.resolve()):
+        raise UsageError(f"{path}: a plugin file's path cannot have {os.pathsep!r} in it, which separates paths")
     known = [name for name in os.environ.get(FILES, "").split(os.pathsep) if name]
     os.environ[FILES] = os.pathsep.join(dict.fromkeys([*known, str(path.resolve())]))
 
@@ -45,17 +48,28 @@ def _plugins(files: str, blocked: str) -> Plugins:
         [
             Origin(BUILTIN, None, "lmkit.builtin.plugin"),
             *(Origin(_distribution(point), _version(point), point.value, needs=_needs(point)) for point in points),
-            *(_file_origin(Path(name)) for name in files.split(os.pathsep) if name),
+            *_file_origins([Path(name).resolve() for name in files.split(os.pathsep) if name]),
         ],
         [name.strip() for name in blocked.split(",")],
     )
 
 
-def _file_origin(path: Path) -> Origin:
+def _file_origins(paths: list[Path]) -> list[Origin]:
+    """The files, each once; those of one name go by that of their folder too."""
+    once = list(dict.fromkeys(paths))
+    names = Counter(path.name for path in once)
+    return [
+        _file_origin(path, path.name if names[path.name] == 1 else f"{path.parent.name}/{path.name}") for path in once
+    ]
+
+
+def _file_origin(path: Path, name: str) -> Origin:
     if not path.is_file():
         raise UsageError(f"there is no plugin file {path}")
+    if path.suffix != ".py":
+        raise UsageError(f"{path} is no plugin file; its name ends in .py")
     content = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Origin(path.name, f"sha256:{content[:16]}", str(path), is_file=True)
+    return Origin(name, f"sha256:{content[:16]}", str(path), is_file=True)
 
 
 def _distribution(point: EntryPoint) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
 import importlib.util
 import inspect
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import redirect_stdout
+from contextlib import chdir, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +27,7 @@ from lmkit.component import Component
 from lmkit.errors import LmkitError, StoppedError
 from lmkit.kinds import KINDS, Kind
 from lmkit.plugins.cost import measured
+from lmkit.plugins.declarations import check_declarations
 from lmkit.plugins.found import Plugin, Plugins, Slow
 from lmkit.spelling import nearest
 
@@ -48,18 +51,23 @@ def load_plugins(origins: Iterable[tuple[Any, ...]], blocked: Iterable[str] = ()
 
     Those that `blocked` names are not imported at all.
     """
-    blocked = set(blocked)
+    blocked = {_canonical(name) for name in blocked}
     loaded: list[_Loaded] = []
     for origin in dict.fromkeys(Origin(*origin) for origin in origins):
-        if origin.name in blocked and origin.name != BUILTIN:
+        if _canonical(origin.name) in blocked and origin.name != BUILTIN:
             loaded.append(_Loaded(Plugin(origin.name, origin.version, origin.module, blocked=True)))
         else:
             loaded.append(_load(origin))
     provided = {kind: [one for item in loaded for one in item.provided.get(kind, ())] for kind in KINDS}
     notes = _shared_names(provided)
-    found = tuple(replace(item.plugin, notes=tuple(notes.get(item.plugin.name, ()))) for item in loaded)
+    found = tuple(replace(item.plugin, notes=(*item.plugin.notes, *notes.get(item.plugin.name, ()))) for item in loaded)
     listeners = tuple((item.plugin.name, item.relay) for item in loaded if item.relay is not None)
     return Plugins(found, Catalog(provided), listeners)
+
+
+def _canonical(name: str) -> str:
+    """A distribution's name, however it is written; a file's without its ending."""
+    return re.sub(r"[-_.]+", "-", name.removesuffix(".py")).lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +83,13 @@ def _load(origin: Origin) -> _Loaded:
     slow: Slow | None = None
     try:
         _refuse_other_versions(origin)
-        with measured(is_its) as cost, redirect_stdout(sys.stderr):  # what a plugin prints is no command's output
+        with measured(is_its) as cost, redirect_stdout(sys.stderr), chdir(Path.cwd()):  # prints are no command's output
             module = _imported(origin)
             manager = _asked(module)
             components = _components(module, manager)
         slow = cost.slow
     except (Exception, SystemExit) as cause:
-        if origin.name == BUILTIN:
+        if origin.name == BUILTIN and not origin.is_file:
             raise
         told = f"{type(cause).__name__}: {cause}" if not isinstance(cause, LmkitError) else str(cause)
         place = _place(cause, is_its)
@@ -93,7 +101,18 @@ def _load(origin: Origin) -> _Loaded:
     plugin = Plugin(origin.name, origin.version, origin.module, file=_file(origin), slow=slow)
     provided = {kind: [Provided(component, origin.name) for component in mine] for kind, mine in components.items()}
     listens = any(getattr(manager.hook, hook).get_hookimpls() for hook in hookspecs.AROUND_RUNS)
-    return _Loaded(plugin, provided, manager.hook if listens else None)
+    notes = [f"{name} has no @hookimpl, so that nobody calls it" for name in _unmarked(module)]
+    if not listens and not any(provided.values()):
+        notes.append("it provides nothing and listens to nothing")
+    return _Loaded(replace(plugin, notes=tuple(notes)), provided, manager.hook if listens else None)
+
+
+def _unmarked(module: ModuleType) -> list[str]:
+    """Functions that are called like hooks and are none, for lack of the mark."""
+    hooks = [name for name, value in vars(hookspecs).items() if hasattr(value, "lmkit_spec")]
+    return [
+        name for name in hooks if callable(vars(module).get(name)) and not hasattr(vars(module)[name], "lmkit_impl")
+    ]
 
 
 def _refuse_other_versions(origin: Origin) -> None:
@@ -115,7 +134,10 @@ def _file_needs(path: Path) -> str | None:
     """What a file says by `LMKIT = ">=0.1"`, read without executing it."""
     for statement in ast.parse(path.read_bytes(), str(path)).body:
         match statement:
-            case ast.Assign(targets=[ast.Name(id="LMKIT")], value=ast.Constant(value=str(needs))):
+            case (
+                ast.Assign(targets=[ast.Name(id="LMKIT")], value=ast.Constant(value=str(needs)))
+                | ast.AnnAssign(target=ast.Name(id="LMKIT"), value=ast.Constant(value=str(needs)))
+            ):
                 return needs
     return None
 
@@ -123,7 +145,7 @@ def _file_needs(path: Path) -> str | None:
 def _imported(origin: Origin) -> ModuleType:
     if not origin.is_file:
         return importlib.import_module(origin.module)
-    name = f"lmkit_file_{Path(origin.module).stem}"
+    name = f"lmkit_file_{Path(origin.module).stem}_{hashlib.sha256(origin.module.encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, origin.module)
     if spec is None or spec.loader is None:
         raise LmkitError("is no Python file")
@@ -194,7 +216,11 @@ def _checked(item: Any, kind: Kind) -> Component:
         raise LmkitError(f"{kind.hook} gave {item!r:.60}, which is no Component")
     if not (isinstance(item.config, type) and issubclass(item.config, kind.base)):
         raise LmkitError(f"{kind.hook} gave {item.config!r:.60}, which is no {kind.base.__name__}")
-    _ = item.name
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", item.name) or item.name.lower() in ("true", "false", "null"):
+        raise LmkitError(f"{item.config.__qualname__}.use is {item.name!r}; a name is written like my-optimizer")
+    if not callable(item.build) and not re.fullmatch(r"[\w.]+:\w+", str(item.build)):
+        raise LmkitError(f"{item.name}: build is {item.build!r}; a builder is written 'module:function'")
+    check_declarations(item.config)
     return item
 
 

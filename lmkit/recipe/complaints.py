@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -48,7 +47,9 @@ def complaints(error: ValidationError, node: Node, type_: Any) -> Iterator[Compl
             message = worded(problem["msg"]) + found
         if kind == "literal_error" and isinstance(problem["input"], str):
             suggestion = _choice(problem["input"], problem["ctx"]["expected"])
-        yield Complaint(location, at.place, _masked(message, node), suggestion)
+        yield Complaint(
+            location, at.place, environment.masked(message, environment.references_in(node.plain())), suggestion
+        )
 
 
 def _problems(error: ValidationError, node: Node) -> Iterator[tuple[Path, Any]]:
@@ -70,6 +71,11 @@ def _problems(error: ValidationError, node: Node) -> Iterator[tuple[Path, Any]]:
             told.add(location)
             more = [other["msg"].removeprefix("Input should be ") for at, other in others if at == location]
             yield location, problem | {"msg": " or ".join(dict.fromkeys([problem["msg"], *more]))}
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says."""
+    return (str(error).splitlines() or [""])[0]
 
 
 def shown(value: Any) -> str:
@@ -112,15 +118,3 @@ def _is_branch(step: str | int, node: Node, location: Sequence[str | int]) -> bo
     at = node.find(tuple(location[:index]))
     last = index == len(location) - 1
     return not (isinstance(at.value, dict) and (step in at.value or last)) and not isinstance(at.value, dict)
-
-
-def _masked(message: str, node: Node) -> str:
-    """The message with the values of variables replaced by what the recipe says, for they may be secret."""
-    if isinstance(node.value, dict | list):
-        for child in node.value.values() if isinstance(node.value, dict) else node.value:
-            message = _masked(message, child)
-    elif isinstance(node.value, str) and "${env:" in node.value and not environment.problem(node.value):
-        for name in environment.REFERENCE.findall(node.value):
-            value = os.environ[name]
-            message = message.replace(value, f"${{env:{name}}}") if len(value) > 3 else message
-    return message

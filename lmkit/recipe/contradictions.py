@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lmkit.catalog import Catalog
+from lmkit.component import ComponentConfig
 from lmkit.errors import Fault
 from lmkit.kinds.data import SPLITS, DataConfig
 from lmkit.kinds.metric import MetricConfig
@@ -26,6 +28,10 @@ def contradictions(
     `folder` is what paths are relative to; None where it is not known, and no file is looked at.
     """
     task, data, model, metrics = (blocks.get(key) for key in ("task", "data", "model", "metrics"))
+    wrong = list(_wrong_answers(tree, data, metrics or (), catalog, folder))
+    if wrong:
+        yield from wrong
+        return
     train = settings.get("train")
     stages = settings.get("stages", STAGES)
     if stages is not None and (not stages or stages != tuple(stage for stage in STAGES if stage in stages)):
@@ -41,6 +47,45 @@ def contradictions(
         yield from _columns(tree, data, task, folder)
     if data is not None:
         yield from _splits(tree, data, train, settings.get("evaluate", EvaluateConfig()), stages or ())
+
+
+def _wrong_answers(
+    tree: Node,
+    data: DataConfig | None,
+    metrics: Sequence[MetricConfig | None],
+    catalog: Catalog,
+    folder: Path | None,
+) -> Iterator[Fault]:
+    """What settings classes of plugins raise when they are asked, or answer in another type than they should."""
+    asked: list[tuple[tuple[str | int, ...], str, ComponentConfig, str, Callable[[], Any]]] = [
+        (("metrics", index), "metric", metric, "measures", partial(_measures_of, metric))
+        for index, metric in enumerate(metrics)
+        if metric is not None
+    ]
+    if data is not None:
+        asked.append((("data",), "data", data, "given_splits", lambda: _known_splits(data.given_splits)))
+        if folder is not None:
+            asked.append((("data",), "data", data, "column_names", lambda: data.column_names(folder) or ()))
+    for at, kind, config, question, answer in asked:
+        try:
+            given = answer()
+            if isinstance(given, tuple) and all(isinstance(name, str) and len(name) > 0 for name in given):
+                continue
+            wrong = f"is {given!r:.60}, not a tuple of names"
+        except Exception as cause:
+            wrong = f"raises {type(cause).__name__}: {cause}"
+        owner = f"{kind} {config.use!r}, {catalog.find(kind, config.use).owner}"
+        yield Fault(tree.find(at).place, ".".join(map(str, at)), f"its {question} {wrong}", owner=owner)
+
+
+def _measures_of(metric: MetricConfig) -> Any:
+    return metric.measures
+
+
+def _known_splits(given: Any) -> Any:
+    if given is not None and not set(given) <= set(SPLITS):
+        raise ValueError(f"{given!r:.60} has other names than {', '.join(SPLITS)}")
+    return given or ()
 
 
 def _measures(tree: Node, metrics: Sequence[MetricConfig], train: TrainConfig | None) -> Iterator[Fault]:
@@ -85,6 +130,8 @@ def _head_kinds(catalog: Catalog, name: str) -> Sequence[str]:
 def _columns(tree: Node, data: DataConfig, task: TaskConfig, folder: Path | None) -> Iterator[Fault]:
     """Columns that the task does not read, and those that it reads and the source has not."""
     known = [column.name for column in task.columns]
+    if not known:
+        return
     for name in data.columns:
         if name not in known:
             near = nearest(name, known)
@@ -124,6 +171,9 @@ def _splits(
     """Stages that need a split which the data does not give."""
     given = data.given_splits or tuple(name for name in SPLITS if getattr(data.split, name) > 0)
     there = f"the data has {', '.join(given)}"
+    if evaluate is not None and len(set(evaluate.splits)) < len(evaluate.splits):
+        place = tree.find(("evaluate", "splits")).place
+        yield Fault(place, "evaluate.splits", "names a split more than once", owner=CORE)
     for index, split in enumerate(evaluate.splits if evaluate is not None and "evaluate" in stages else ()):
         if split not in given:
             at = tree.find(("evaluate", "splits", index))

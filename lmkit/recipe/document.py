@@ -6,6 +6,7 @@ YAML is read as YAML 1.2's core schema: `3e-4` is a number, only `true` and `fal
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -63,13 +64,16 @@ def read_document(path: Path, faults: list[Fault] | None = None) -> Node:
 
     What leaves a tree to go on with (a key given twice) is added to `faults` where that is given, else raised.
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise RecipeError([Fault(Place(str(path)), "", "is no file")])
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as cause:  # ValueError: a NUL in the path
         reason = cause.strerror if isinstance(cause, OSError) else cause
         raise RecipeError([Fault(Place(str(path)), "", f"cannot be read: {reason}")]) from cause
     if len(content) > MAX_BYTES:
-        message = f"is {len(content):,} bytes; a recipe has at most {MAX_BYTES:,}"
+        message = f"is {path.stat().st_size:,} bytes; a recipe has at most {MAX_BYTES:,}"
         raise RecipeError([Fault(Place(str(path)), "", message)])
     try:
         text = content.decode("utf-8-sig")
@@ -111,7 +115,8 @@ def parse_value(text: str, source: str) -> Node:
 
 def _placed(node: Node, place: Place) -> Node:
     if isinstance(node.value, dict):
-        return Node({key: _placed(child, place) for key, child in node.value.items()}, place)
+        children = {key: _placed(child, place) for key, child in node.value.items()}
+        return Node(children, place, dict.fromkeys(children, place))
     if isinstance(node.value, list):
         return Node([_placed(child, place) for child in node.value], place)
     return Node(node.value, place)
@@ -140,6 +145,8 @@ class _Reader:
             raise RecipeError([Fault(place, "", f"holds more than {MAX_NODES:,} values, its aliases followed")])
         if len(path) > MAX_DEPTH:
             raise RecipeError([Fault(place, "", f"is nested deeper than {MAX_DEPTH} levels")])
+        if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.startswith("tag:yaml.org,2002:python"):
+            self.faults.append(Fault(place, ".".join(map(str, path)), f"has the tag {node.tag!r}; tags are not read"))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place, path)
         if isinstance(node, yaml.SequenceNode):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -59,9 +60,48 @@ def _as_written(value: Any, node: Node) -> Any:
         return {
             key: _as_written(inner, node.value[key]) if key in node.value else inner for key, inner in value.items()
         }
-    if isinstance(value, list | tuple) and isinstance(node.value, list):
+    if isinstance(value, list | tuple) and isinstance(node.value, list) and len(value) == len(node.value):
         return type(value)(_as_written(inner, child) for inner, child in zip(value, node.value, strict=True))
-    return node.value if isinstance(value, str) and isinstance(node.value, str) else value
+    if not _has_reference(node):
+        return value
+    if type(value) is not str:
+        raise NoTextError(node)
+    return node.value
+
+
+class NoTextError(Exception):
+    """A setting that names a variable became something else than text."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__("a variable can be named in texts only, and this setting is none")
+        self.place = node.place
+
+
+def masked(text: str, references: Mapping[str, str]) -> str:
+    """The text with values of variables, in whatever case, replaced by their references: they may be secret."""
+    for value, reference in references.items():
+        text = re.sub(re.escape(value), reference.replace("\\", r"\\"), text, flags=re.IGNORECASE)
+    return text
+
+
+def references_in(written: Any) -> dict[str, str]:
+    """The values of the variables that texts in here name, each with its reference; the longest first.
+
+    Values of three characters and less are left out: they are no secrets, and occur everywhere.
+    """
+    found: dict[str, str] = {}
+
+    def note(text: str) -> str:
+        found.update(_values(text))
+        return text
+
+    _replaced(written, note)
+    return dict(sorted(found.items(), key=lambda item: -len(item[0])))
+
+
+def _values(text: str) -> dict[str, str]:
+    values = {os.environ.get(name, ""): f"${{env:{name}}}" for name in REFERENCE.findall(text)}
+    return {value: reference for value, reference in values.items() if len(value) > 3}
 
 
 def _has_reference(node: Node) -> bool:

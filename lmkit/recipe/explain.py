@@ -58,7 +58,7 @@ def rendered(lines: list[Line]) -> str:
     """The lines as YAML that reads back as the recipe; each value's source is the comment behind it."""
     rows = list(_rows(lines))
     width = min(max((len(text) for text, source in rows if source), default=0), 44)
-    return "\n".join(f"{text:<{width}}  # {source}" if source else text for text, source in rows)
+    return "\n".join(f"{text:<{width}}  # {' '.join(source.split())}" if source else text for text, source in rows)
 
 
 def _rows(lines: list[Line]) -> Iterator[tuple[str, str]]:
@@ -74,11 +74,11 @@ def _rows(lines: list[Line]) -> Iterator[tuple[str, str]]:
             if isinstance(above[depth], int):
                 bullet = "  " * (depth - 1) + "  - "
             else:
-                yield f"{'  ' * depth}{above[depth]}:", ""
+                yield f"{'  ' * depth}{written(above[depth])}:", ""
         open_ = tuple(above)
         begin = bullet or _indent(above)
         text = (
-            f"{begin}{key}: {written(line.value)}"
+            f"{begin}{written(key)}: {written(line.value)}"
             if isinstance(key, str)
             else f"{_indent(above)}- {written(line.value)}"
         )

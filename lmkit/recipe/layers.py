@@ -22,7 +22,7 @@ def layered(path: Path, overrides: Sequence[str], faults: list[Fault]) -> Node:
     those that do not.
     """
     try:
-        tree = _extended(path, faults, (path.resolve(),))
+        tree = _extended(path, faults, (_resolved(path),))
     except RecipeError as error:
         raise RecipeError([*faults, *error.faults]) from error
     tree = _overridden(tree, overrides, faults)
@@ -43,6 +43,8 @@ def override(tree: Node, overrides: Sequence[str]) -> Node:
 
 def merge(base: Node, over: Node) -> Node:
     """`over` laid on `base`: mappings by key, everything else replaced; a block whose `use` changes, whole."""
+    if isinstance(over.value, str) and base.has("use"):
+        over = Node({"use": over}, over.place)
     if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
         if isinstance(base.value, str) and isinstance(over.value, dict) and over.value and "use" not in over.value:
             return merge(Node({"use": base}, base.place), over)  # a plain name is short for {use: name}
@@ -66,13 +68,24 @@ def _extended(path: Path, faults: list[Fault], chain: tuple[Path, ...]) -> Node:
     if not isinstance(base.value, str):
         raise RecipeError([Fault(base.place, EXTENDS, "names the file of another recipe, such as base.yaml")])
     below = Path(os.path.normpath(path.parent / base.value))
-    if below.resolve() in chain:
-        names = " → ".join(file.name for file in (*chain[chain.index(below.resolve()) :], below))
+    place = _resolved(below)
+    if place in chain:
+        names = " → ".join(file.name for file in (*chain[chain.index(place) :], below))
         raise RecipeError([Fault(base.place, EXTENDS, f"goes round in a circle: {names}")])
-    if not below.is_file():
-        beside = [file.name for file in below.parent.glob("*.y*ml")] if below.parent.is_dir() else []
-        raise RecipeError([Fault(base.place, EXTENDS, f"there is no file {below}", nearest(below.name, beside))])
-    return merge(_extended(below, faults, (*chain, below.resolve())), tree)
+    if not os.path.isfile(below):
+        beside = [file.name for file in below.parent.glob("*.y*ml")] if os.path.isdir(below.parent) else []
+        near = nearest(below.name, beside)
+        meant = os.path.join(os.path.dirname(base.value), near) if near else None
+        raise RecipeError([Fault(base.place, EXTENDS, f"there is no file {below}", meant)])
+    return merge(_extended(below, faults, (*chain, place)), tree)
+
+
+def _resolved(path: Path) -> Path:
+    """The file that a path leads to; itself where it leads nowhere, such as a link to itself."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return path
 
 
 def _overridden(tree: Node, overrides: Sequence[str], faults: list[Fault]) -> Node:

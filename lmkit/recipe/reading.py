@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -12,8 +12,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from lmkit.catalog import BUILTIN, Catalog, UnknownComponentError, listed
 from lmkit.component import ComponentConfig
 from lmkit.errors import Fault, Place
+from lmkit.kinds.task import TaskConfig
 from lmkit.recipe import environment
-from lmkit.recipe.complaints import complaints, shown, worded
+from lmkit.recipe.complaints import complaints, first_line, shown, worded
 from lmkit.recipe.contradictions import contradictions
 from lmkit.recipe.document import Node
 from lmkit.recipe.layers import EXTENDS
@@ -36,6 +37,7 @@ class RecipeReader:
         self.faults = faults
         self._preparation = Preparation(folder, faults)
         self._classes: dict[Path, type[BaseModel]] = {}
+        self._unknown: list[tuple[Path, tuple[str, ...], Place, str]] = []
         self._meant: set[str] = set()
 
     def read(self) -> Recipe | None:
@@ -53,6 +55,7 @@ class RecipeReader:
         if "metrics" not in self.tree.value and task is not None:
             blocks["metrics"] = tuple(self._default("metrics", name) for name in task.metrics)
         self._unknown_keys()
+        self._advise(task)
         self.faults += contradictions(self.tree, blocks, settings, self.catalog, self.folder)
         return self._whole(blocks, settings)
 
@@ -63,8 +66,11 @@ class RecipeReader:
 
     def told(self) -> list[Fault]:
         """The faults, without what another one explains: the key that is missing because it is misspelt."""
+        based = EXTENDS in self._meant  # what is missing here may be there
         return [
-            fault for fault in self.faults if not (fault.message.startswith("is missing") and fault.path in self._meant)
+            fault
+            for fault in self.faults
+            if not (fault.message.startswith("is missing") and (fault.path in self._meant or based))
         ]
 
     def _component(self, kind: str, node: Node, path: Path) -> ComponentConfig | None:
@@ -80,7 +86,7 @@ class RecipeReader:
         try:
             provided = self.catalog.find(kind, use.value)
         except UnknownComponentError as error:
-            self.faults.append(Fault(use.place, dotted((*path, "use")), error.reason, error.suggestion))
+            self._fault(use.place, (*path, "use"), error.reason, CORE, error.suggestion)
             return None
         owner = f"{kind} {use.value!r}, {'built-in' if provided.owner == BUILTIN else provided.owner}"
         config_class = provided.component.config
@@ -91,7 +97,11 @@ class RecipeReader:
         config: ComponentConfig | None = self._validated(config_class, plain, node, path, owner)
         if config is None:
             return None
-        config = environment.as_written(config, node)
+        try:
+            config = environment.as_written(config, node)
+        except environment.NoTextError as error:
+            self._fault(error.place, path, str(error), CORE)
+            return None
         # The literal is the component's own name; a third party's may have been reached as dist/name.
         return config.model_copy(update={"use": use.value}) if config.use != use.value else config
 
@@ -147,21 +157,21 @@ class RecipeReader:
         return given
 
     def _unknown_keys(self) -> None:
-        """Tell of the keys that no recipe has, now that it is known which keys this one can have where."""
         for key in self.tree.value:
             if key not in Recipe.model_fields:
-                self._unknown((key,), [*Recipe.model_fields, EXTENDS], self.tree.key_place(key), CORE)
+                self._unknown.append(((key,), (*Recipe.model_fields, EXTENDS), self.tree.key_place(key), CORE))
 
-    def _unknown(self, path: Path, siblings: Iterable[str], place: Place, owner: str) -> None:
-        if len(self.faults) > ADVISED:
-            self._fault(place, path, "unknown key", owner)
-            return
+    def _advise(self, task: TaskConfig | None) -> None:
+        """Tell of the unknown keys, now that it is known which keys this recipe can have where."""
         classes: dict[Path, type[BaseModel]] = {(): Recipe, **self._classes}
         whole = {at: keys for begin, model in classes.items() for at, keys in keys_of(model, begin)}
-        message, suggestion = meant(path, siblings, whole)
-        self._fault(place, path, message, owner, suggestion)
-        if suggestion:
-            self._meant |= {suggestion, dotted((*path[:-1], suggestion))}
+        if task is not None:
+            whole["data", "columns"] = [column.name for column in task.columns]
+        for number, (path, siblings, place, owner) in enumerate(self._unknown):
+            message, suggestion = meant(path, siblings, whole) if number < ADVISED else ("unknown key", None)
+            self._fault(place, path, message, owner, suggestion)
+            if suggestion:
+                self._meant |= {suggestion, dotted((*path[:-1], suggestion))}
 
     def _whole(self, blocks: dict[str, Any], settings: dict[str, Any]) -> Recipe | None:
         """The recipe, where nothing is faulty or missing."""
@@ -213,14 +223,15 @@ class RecipeReader:
         except Exception as cause:
             if owner == CORE or owner.endswith("built-in"):
                 raise
-            self._fault(node.place, path, f"its settings cannot be checked: {type(cause).__name__}: {cause}", owner)
+            told = f"its settings cannot be checked: {type(cause).__name__}: {first_line(cause)}"
+            self._fault(node.place, path, environment.masked(told, environment.references_in(node.plain())), owner)
         return None
 
     def _gather(self, error: ValidationError, node: Node, path: Path, owner: str, type_: Any) -> None:
         for complaint in complaints(error, node, type_):
             at = (*path, *complaint.location)
             if complaint.siblings is not None:
-                self._unknown(at, complaint.siblings, complaint.place, owner)
+                self._unknown.append((at, complaint.siblings, complaint.place, owner))
             else:
                 self._fault(complaint.place, at, complaint.message, owner, complaint.suggestion)
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from lmkit.spelling import is_near, nearest
+from lmkit.spelling import is_near, nearest, synonym
 
 Path = tuple[str | int, ...]
 
@@ -57,11 +57,17 @@ def meant(path: Path, siblings: Iterable[str], shape: Mapping[Path, list[str]]) 
     if home is not None and _distance(here, home) == 1:
         where = "belongs one level up" if len(home) < len(here) else "belongs one level down"
         return f"unknown key; it {where}", dotted((*home, key))
-    near = nearest(str(key), siblings)
+    other = synonym(str(key))
+    if other in siblings:
+        return "unknown key", other
+    near = nearest(str(key), [name for name in siblings if name != "use" or is_near(str(key), name)])
     if near and is_near(str(key), near):
         return "unknown key", near
     if home is not None:
         return "unknown key", dotted((*home, key))
+    meaning = min((at for at, keys in shape.items() if other in keys), key=lambda at: _distance(here, at), default=None)
+    if other is not None and meaning is not None:
+        return "unknown key", dotted((*meaning, other))
     if near:
         return "unknown key", near
     elsewhere = {other: home for home, keys in shape.items() for other in keys if other != "use"}

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import math
 import re
+import warnings
 from dataclasses import dataclass
+from enum import Enum
 from itertools import pairwise
 from textwrap import dedent
 from typing import Any
@@ -29,12 +32,22 @@ class Setting:
 
 def settings_in_words(model: type[BaseModel]) -> dict[str, Setting]:
     """Each key of a settings class but `use`, in their order."""
-    texts, types = setting_docstrings(model), model.model_json_schema()["properties"]
+    texts = setting_docstrings(model)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of defaults that JSON cannot hold
+            types = model.model_json_schema()["properties"]
+    except Exception:  # settings of somebody's plugin of which no schema can be made
+        types = {}
     return {
-        name: Setting(name, type_in_words(types[name]), default_in_words(model, name), texts.get(name, ""))
+        name: Setting(name, _known_type(types, model, name), default_in_words(model, name), texts.get(name, ""))
         for name in model.model_fields
         if name != "use"
     }
+
+
+def _known_type(types: dict[str, Any], model: type[BaseModel], name: str) -> str:
+    return type_in_words(types[name]) if name in types else str(model.model_fields[name].annotation)
 
 
 def type_in_words(schema: dict[str, Any]) -> str:
@@ -80,7 +93,10 @@ def default_in_words(model: type[BaseModel], name: str) -> str:
     field = model.model_fields[name]
     if field.is_required():
         return "required"
-    value = field.get_default(call_default_factory=True)
+    try:
+        value = field.get_default(call_default_factory=True)
+    except Exception as cause:  # a factory of somebody's plugin
+        return f"default unknown: {type(cause).__name__}"
     return "optional" if isinstance(value, BaseModel) else f"default `{written(value)}`"
 
 
@@ -89,10 +105,14 @@ def written(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(written, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {written(inner)}' for key, inner in value.items())}}}"
+        return f"{{{', '.join(f'{written(key)}: {written(inner)}' for key, inner in value.items())}}}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    if isinstance(value, Enum):
+        return written(value.value)
     if isinstance(value, str) and re.fullmatch(r"[\w-]+", value) and parse_value(value, "").plain() == value:
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=isinstance(value, str) and not value.isprintable(), default=repr)
 
 
 def paragraphs(model: type[BaseModel]) -> list[str]:

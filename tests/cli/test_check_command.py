@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def test_every_fault_of_every_file_is_told_at_once(lmkit: Call) -> None:
 
     assert told.code == 2
     assert told.out.splitlines() == [
-        "wrong.yaml:5:8  model.use: no model is called 'lstn'; did you mean 'lstm'?",
+        "wrong.yaml:5:8  model.use: no model is called 'lstn'; did you mean 'lstm'? (the core)",
         "wrong.yaml:6:25  optimizer.lrr: unknown key; did you mean 'lr'? (optimizer 'adamw', built-in)",
         'wrong.yaml:7:17  train.epochs: input should be a valid integer, not "two" (the core)',
         "wrong.yaml: 3 faults",
@@ -147,3 +148,70 @@ def test_explain_tells_what_is_wrong(lmkit: Call, arguments: tuple[str, ...], to
 
     assert result.code == 2
     assert result.err.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("train.lr=3", "train.lr: unknown key; did you mean 'optimizer.lr'?"),
+        ("train.learning_rate=3", "did you mean 'optimizer.lr'?"),
+        ("max_epochs=3", "did you mean 'train.epochs'?"),
+        ("data.text=review", "it belongs one level down; did you mean 'data.columns.text'?"),
+        ("train.max_length=3", "did you mean 'task.max_length'?"),
+        ("data.sep=x", "did you mean 'delimiter'?"),
+        ("model={use: pretrained, path: x}", "model.path: unknown key; did you mean 'source'?"),
+        ("train={learning_rate: 3}", "command line: train={learning_rate: 3}  train.learning_rate: unknown key"),
+        ("evaluate.splits=[test, test]", "evaluate.splits: names a split more than once"),
+        ("data.keep={column: stars, values: [" + ", ".join(f"value{n}" for n in range(90)) + "]}", "sound.yaml: ok"),
+    ],
+)
+def test_what_was_meant_is_found_in_the_whole_recipe(lmkit: Call, override: str, told: str) -> None:
+    assert told in lmkit("check", "sound.yaml", override).out
+
+
+def test_what_is_no_file_is_told_and_the_others_are_checked(lmkit: Call) -> None:
+    Path("a.yaml").symlink_to("b.yaml")
+    Path("b.yaml").symlink_to("a.yaml")
+    Path("long.yaml").write_text(f"extends: {'x' * 400}.yaml\n")
+    Path("nul.yaml").write_text('extends: "a\\0b.yaml"\n')
+    os.mkfifo("pipe.yaml")
+    names = ["a.yaml", "long.yaml", "nul.yaml", "pipe.yaml", "/dev/zero", "."]
+
+    told = lmkit("check", *names, "sound.yaml")
+
+    assert told.code == 2 and told.err == ""
+    assert [line for line in told.out.splitlines() if line.endswith((": 1 fault", ": ok"))] == [
+        *(f"{name}: 1 fault" for name in names),
+        "sound.yaml: ok",
+    ]
+
+
+def test_a_tag_is_not_passed_over(lmkit: Call) -> None:
+    Path("tag.yaml").write_text(SOUND.replace("films\n", "!!python/object:os.system films\n", 1))
+
+    assert (
+        "tag.yaml:1:7  name: has the tag 'tag:yaml.org,2002:python/object:os.system'" in lmkit("check", "tag.yaml").out
+    )
+
+
+def test_a_misspelt_extends_explains_what_is_missing(lmkit: Call) -> None:
+    Path("thin.yaml").write_text("extnds: sound.yaml\n")
+
+    assert lmkit("check", "thin.yaml").out.splitlines() == [
+        "thin.yaml:1:1  extnds: unknown key; did you mean 'extends'? (the core)",
+        "thin.yaml: 1 fault",
+    ]
+
+
+def test_what_explain_prints_is_a_recipe_whatever_was_written(lmkit: Call) -> None:
+    text = SOUND.replace("path: films.csv", 'path: "a\\x7fb\\x85c\\u2028.csv"')
+    Path("odd.yaml").write_text(text)
+
+    told = lmkit("explain", "odd.yaml", "optimizer=\n  lr: 3\n  use: adamw")
+    Path("printed.yaml").write_text(told.out)
+
+    assert lmkit("check", "printed.yaml").code == 0
+    first, second = (json.loads(lmkit("explain", name, "--json").out) for name in ("odd.yaml", "printed.yaml"))
+    assert [line["value"] for line in first if line["key"].startswith("data")] == [
+        line["value"] for line in second if line["key"].startswith("data")
+    ]

@@ -91,6 +91,18 @@ def test_the_schema_is_printed_or_written(lmkit: Call, here: Path) -> None:
     assert json.loads(printed.out) == json.loads((here / "schema.json").read_text())
 
 
+def test_a_schema_replaces_a_file_and_nothing_else(lmkit: Call, here: Path) -> None:
+    (here / "folder").mkdir()
+    (here / "real.json").write_text("old")
+    (here / "link.json").symlink_to("real.json")
+
+    assert lmkit("schema", "-o", "link.json").code == 0
+    assert (here / "link.json").is_symlink() and (here / "real.json").read_text() != "old"
+    assert lmkit("schema", "-o", "/dev/null").code == 0 and not Path("/dev/null").is_file()
+    for target in ("folder", "", "none/schema.json"):
+        assert lmkit("schema", "-o", target).code == 2
+
+
 @pytest.mark.slow
 def test_the_recipes_come_with_the_wheel(here: Path) -> None:
     source = here / "source"  # setuptools builds in the folder it is given

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 import pytest
+from pydantic import field_validator
 
-from lmkit.errors import RecipeError
+from lmkit import run_recipe
+from lmkit.catalog import Catalog, Provided
+from lmkit.component import Component
+from lmkit.errors import DataError, RecipeError
+from lmkit.kinds.optimizer import OptimizerConfig
 from lmkit.recipe.document import dump_document
 from lmkit.recipe.environment import resolved
+from lmkit.recipe.load import load_recipe
 from lmkit.recipe.schema import Recipe
 
 Load = Callable[..., Recipe]
@@ -100,3 +108,72 @@ def test_a_value_is_in_no_fault(faults: Faults, text: str, monkeypatch: pytest.M
     assert len(told) == 2
     assert "no encoding is called '${env:CODING}'" in told[0]
     assert not any("no-such-coding" in one or SECRET in one for one in told)
+
+
+def test_a_run_that_fails_says_no_value_in_record_log_or_message(
+    load: Load, minimal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACE", "hunter2secret")
+    recipe = load(minimal.replace("films.csv", "'${env:PLACE}.csv'"))
+
+    with pytest.raises(DataError) as raised:
+        run_recipe(recipe, base=tmp_path, runs=tmp_path / "runs")
+
+    assert "${env:PLACE}.csv" in str(raised.value)
+    written = b"".join(path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file())
+    assert b"${env:PLACE}" in written and b"hunter2" not in written
+
+
+class OddConfig(OptimizerConfig):
+    """Settings that are made something else of."""
+
+    use: Literal["odd"]
+
+    file: Path | None = None
+    """No text."""
+
+    names: tuple[str, ...] = ()
+    """Some of which are left out."""
+
+    text: str = ""
+    """Which is never right."""
+
+    @field_validator("names")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(names))
+
+    @field_validator("text")
+    @classmethod
+    def _wrong(cls, text: str) -> str:
+        if text == "raise":
+            raise KeyError(text)
+        if text:
+            raise ValueError(f"wrong: {text.upper()}")
+        return text
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("file", "/hunter2secret", "a variable can be named in texts only, and this setting is none"),
+        ("names: ['${env:ODD}', '${env:ODD}']", "hunter2secret", "a variable can be named in texts only"),
+        ("text", "hunter2secret", "wrong: ${env:ODD}"),
+        ("text", "raise", "its settings cannot be checked: KeyError: '${env:ODD}'"),
+    ],
+)
+def test_what_is_made_of_a_value_is_told_without_it(
+    catalog: Catalog, minimal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv("ODD", value)
+    kinds = ("data", "task", "tokenizer", "model", "scheduler", "metric")
+    provided = {kind: [catalog.find(kind, name) for name in catalog.names(kind)] for kind in kinds}
+    provided["optimizer"] = [Provided(Component(OddConfig, build="odd:build"), "lmkit-odd")]
+    setting = setting if ":" in setting else f"{setting}: '${{env:ODD}}'"
+    path = tmp_path / "recipe.yaml"
+    path.write_text(minimal.replace("adamw", f"{{use: odd, {setting}}}"))
+
+    with pytest.raises(RecipeError) as raised:
+        load_recipe(path, (), Catalog(provided))
+
+    assert told in str(raised.value) and "hunter2" not in str(raised.value).lower()

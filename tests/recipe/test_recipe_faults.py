@@ -43,7 +43,7 @@ tarin: {epochs: 1}
         "recipe.yaml:1:7  name: a name has at most 64 letters, digits, '.', '_' and '-', "
         "and begins with a letter or digit (the core)",
         "recipe.yaml:5:23  data.split.validaton: unknown key; did you mean 'validation'? (data 'csv', built-in)",
-        "recipe.yaml:8:18  tokenizer.use: no tokenizer is called 'wordpeice'; did you mean 'wordpiece'?",
+        "recipe.yaml:8:18  tokenizer.use: no tokenizer is called 'wordpeice'; did you mean 'wordpiece'? (the core)",
         "recipe.yaml:9:28  model.layers: input should be a valid integer, not \"two\" (model 'lstm', built-in)",
         "recipe.yaml:10:25  optimizer.weight_decy: unknown key; did you mean 'weight_decay'? "
         "(optimizer 'adamw', built-in)",
@@ -63,7 +63,7 @@ def test_contradictions_between_sound_blocks_are_told_beside_the_faults_of_other
     assert told == [
         "recipe.yaml:2:45  data.columns.txt: task 'text-classification' has no such column; did you mean 'text'? "
         "(the core)",
-        "recipe.yaml:6:12  optimizer.use: no optimizer is called 'adamv'; did you mean 'adamw'?",
+        "recipe.yaml:6:12  optimizer.use: no optimizer is called 'adamv'; did you mean 'adamw'? (the core)",
         "recipe.yaml:7:18  train.monitor: no metric measures 'acc'; did you mean 'accuracy'? (the core)",
         "recipe.yaml:8:9  stages: names at least one of train, evaluate, each once and in this order (the core)",
         "recipe.yaml:9:1  sede: unknown key; did you mean 'seed'? (the core)",
@@ -73,7 +73,9 @@ def test_contradictions_between_sound_blocks_are_told_beside_the_faults_of_other
 def test_nothing_is_said_against_a_block_for_the_fault_of_another(faults: Faults, minimal: str) -> None:
     told = faults(minimal + "metrics: [acuracy]\ntrain: {monitor: accuracy}\n")
 
-    assert told == ["recipe.yaml:7:11  metrics.0.use: no metric is called 'acuracy'; did you mean 'accuracy'?"]
+    assert told == [
+        "recipe.yaml:7:11  metrics.0.use: no metric is called 'acuracy'; did you mean 'accuracy'? (the core)"
+    ]
 
 
 def test_the_error_knows_its_faults_and_the_exit_code(load: Load, minimal: str, tmp_path: Path) -> None:
@@ -137,8 +139,8 @@ def test_a_missing_setting_of_a_component_is_told_with_its_owner(faults: Faults,
         ("[adamw]", "6:12", 'optimizer: is a name or a mapping with `use`, not ["adamw"] (the core)'),
         ("3e-4", "6:12", "optimizer: is a name or a mapping with `use`, not 0.0003 (the core)"),
         ("", "6:11", "optimizer: is a name or a mapping with `use`, not null (the core)"),
-        ("zzz", "6:12", "optimizer.use: no optimizer is called 'zzz'; there are adam, adamw, sgd"),
-        ("{use: sdg}", "6:18", "optimizer.use: no optimizer is called 'sdg'; did you mean 'sgd'?"),
+        ("zzz", "6:12", "optimizer.use: no optimizer is called 'zzz'; there are adam, adamw, sgd (the core)"),
+        ("{use: sdg}", "6:18", "optimizer.use: no optimizer is called 'sdg'; did you mean 'sgd'? (the core)"),
     ],
 )
 def test_a_block_names_a_component(faults: Faults, minimal: str, block: str, place: str, told: str) -> None:

@@ -54,7 +54,8 @@ def add_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AddPlugin:
 def told(name: str) -> list[Any]:
     import sys
 
-    heard: list[Any] = sys.modules[f"lmkit_file_{name}"].told
+    modules = [module for known, module in sys.modules.items() if known.startswith(f"lmkit_file_{name}_")]
+    heard: list[Any] = modules[-1].told
     return heard
 
 
@@ -134,6 +135,8 @@ def test_what_a_hook_is_given_cannot_be_changed(recipe_file: Path, add_plugin: A
     run_recipe(load_recipe(recipe_file, ["train.epochs=1"]), base=recipe_file.parent)
 
     recipe, record = told("keeps")
+    recipe.data.columns["text"] = "film"  # a copy's, and no other's
+    assert load_recipe(recipe_file).data.columns == {}
     for model, key in ((recipe, "seed"), (recipe.train, "epochs"), (record, "state"), (record.results["test"], "rows")):
         with pytest.raises(ValidationError, match="frozen"):
             setattr(model, key, 3)

@@ -102,7 +102,7 @@ class FileSource:
         config = self._config
         given = {"": config.path} if config.path is not None else dict(config.files or ())
         return {
-            split: [path for name in named(files) for path in _found(self._folder, name)]
+            split: [path for name in named(files) for path in found_files(self._folder, name)]
             for split, files in given.items()
             if files is not None
         }
@@ -123,7 +123,7 @@ def named(files: str | Sequence[str]) -> Sequence[str]:
     return (files,) if isinstance(files, str) else files
 
 
-def _found(folder: Path, name: str) -> list[Path]:
+def found_files(folder: Path, name: str) -> list[Path]:
     """The file, or those that a pattern matches, in the order of their names."""
     path = folder / name
     if path.is_file():

@@ -97,9 +97,15 @@ class HubSource:
             )
         if not ID.fullmatch(source) or source.startswith("."):
             raise DataError(f"there is no folder {self._folder}, and {source!r} is no id of the Hugging Face hub")
+        if Path(source).exists():  # which the library would read instead
+            raise DataError(
+                f"{source!r} is in the current directory ({Path.cwd()}) and not below the recipe's; for the one of the "
+                "hub, run in another directory"
+            )
         with self._library() as datasets:
-            # The prefix keeps the library from reading a folder of this name in the current directory.
-            builder = datasets.load_dataset_builder(f"hf://datasets/{source}", self._config.config, revision=revision)
+            if source in datasets.packaged_modules._PACKAGED_DATASETS_MODULES:  # it would read the current directory
+                raise DataError(f"{source!r} is a reader of the datasets library and no dataset; name the owner too")
+            builder = datasets.load_dataset_builder(source, self._config.config, revision=revision)
         if revision is not None and type(builder).__module__.endswith("packaged_modules.cache.cache"):
             _refuse_another_commit(source, revision, builder.hash)
         return builder

@@ -10,7 +10,7 @@ from lmkit.builtin.data.files import FileSource
 from lmkit.builtin.data.lines_config import TextConfig
 from lmkit.builtin.data.opening import opened
 from lmkit.errors import DataError
-from lmkit.kinds.rows import FOUND, _lines
+from lmkit.kinds.rows import FOUND, decoded_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +43,7 @@ def lines(stream: IO[bytes], name: str, encoding: str = FOUND) -> list[str]:
     The last one needs no end; an end with nothing after it begins no line. Raises DataError, with the line's number,
     for bytes that are not `encoding`, and for a file whose lines end in carriage returns alone.
     """
-    read = _lines(stream, name, encoding, newline="\n")
+    read = decoded_lines(stream, name, encoding, newline="\n")
     found = [line[:-2] if line.endswith("\r\n") else line.removesuffix("\n") for line in read]
     if len(found) == 1 and "\r" in found[0]:
         raise DataError(f"{name}: its lines end in carriage returns alone, as on old Macs; save it with line feeds")
@@ -58,7 +58,7 @@ def _paragraphs(stream: IO[bytes], name: str, encoding: str) -> list[str]:
 
 def _whole(stream: IO[bytes], name: str, encoding: str) -> list[str]:
     """All of the file, its lines ended by line feeds."""
-    text = "".join(_lines(stream, name, encoding, newline="")).replace("\r\n", "\n")
+    text = "".join(decoded_lines(stream, name, encoding, newline="")).replace("\r\n", "\n")
     return [text] if text else []
 
 

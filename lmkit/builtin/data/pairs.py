@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmkit.builtin.data.files import _found
+from lmkit.builtin.data.files import found_files
 from lmkit.builtin.data.lines import lines
 from lmkit.builtin.data.lines_config import PairConfig, PairFilesDataConfig
 from lmkit.builtin.data.opening import opened
@@ -67,7 +67,7 @@ class PairSource:
             return lines(stream, str(path), self._config.encoding)
 
     def _path(self, name: str) -> Path:
-        path, *others = _found(self._folder, name)
+        path, *others = found_files(self._folder, name)
         if others:
             raise DataError(f"{name!r} matches {len(others) + 1} files; a pair is of one file and another")
         return path

@@ -119,7 +119,7 @@ def test_damaged_compression_names_the_file(source: MakeSource) -> None:
 
 
 def test_a_faulty_row_is_told_with_package_file_and_line(source: MakeSource) -> None:
-    with pytest.raises(DataError, match=r"parcel==1\.0: parcel/rows\.csv:3: 1 fields where the header has 2"):
+    with pytest.raises(DataError, match=r"parcel==1\.0: parcel/rows\.csv:3: 1 field where the header has 2"):
         source({"parcel/rows.csv": b"text,label\nfine,1\npoor\n"}, "parcel/rows.csv").load()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -29,6 +29,7 @@ def rows_of(content: bytes, separator: str = "line", encoding: str = "utf-8") ->
     return texts
 
 
+@settings(deadline=None)
 @given(lines=LINES, end=st.sampled_from(["\n", "\r\n"]), ended=st.booleans(), mark=st.booleans())
 @example(lines=["a\u2028b", "c\x0bd", "e\x0cf", "g\x85h", "i\x1cj"], end="\n", ended=True, mark=False)
 @example(lines=["", "", "last"], end="\r\n", ended=False, mark=True)
@@ -39,6 +40,7 @@ def test_whatever_lines_are_written_come_back(lines: list[str], end: str, ended:
     assert rows_of(content) == lines
 
 
+@settings(deadline=None)
 @given(lines=LINES, encoding=st.sampled_from(["utf-8", "utf-16", "utf-32", "utf-8-sig"]))
 def test_lines_come_back_in_other_encodings_too(lines: list[str], encoding: str) -> None:
     content = "".join(f"{line}\n" for line in lines).encode(encoding)
@@ -46,6 +48,7 @@ def test_lines_come_back_in_other_encodings_too(lines: list[str], encoding: str)
     assert rows_of(content, encoding=encoding) == lines
 
 
+@settings(deadline=None)
 @given(paragraphs=st.lists(st.lists(st.text("abc .é", min_size=1).filter(str.strip), min_size=1), min_size=1))
 def test_whatever_paragraphs_are_written_come_back(paragraphs: list[list[str]]) -> None:
     written = ["\n".join(lines) for lines in paragraphs]
@@ -53,6 +56,7 @@ def test_whatever_paragraphs_are_written_come_back(paragraphs: list[list[str]]) 
     assert rows_of("\n\n \t\n\n".join(written).encode(), "paragraph") == written
 
 
+@settings(deadline=None)
 @given(text=st.text(CHARACTERS | st.just("\n"), min_size=1))
 def test_a_whole_file_comes_back_to_the_last_newline(text: str) -> None:
     assert rows_of(text.encode(), "file") == [text]
