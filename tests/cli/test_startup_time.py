@@ -16,7 +16,7 @@ from lmkit.records.record import Interval, RunRecord, SplitResult
 from lmkit.records.store import create_run, write_record
 
 REFERENCE = ("-c", "import typer; from pydantic import BaseModel")
-ROUNDS = 7
+ROUNDS = 5
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 RECIPE = Path(__file__).parents[2] / "recipes" / "sentiment.yaml"
 
