@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from pathlib import Path
 
@@ -31,8 +30,6 @@ def new_command(name: str, output: Path | None) -> None:
     target = output or Path(source.name)
     if any(not character.isprintable() for character in str(target)) or len(target.name) > 200:
         raise UsageError(f"{str(target)!r:.80} is no name for a file")
-    if output is not None and str(output).endswith(os.sep) and not target.is_dir():
-        raise ResourceError(f"{target} cannot be written: there is no such folder")
     target = target / source.name if target.is_dir() else target
     shown = shlex.quote(str(target))
     text = source.read_text(encoding="utf-8").replace(f"lmkit run recipes/{source.name}", f"lmkit run {shown}")

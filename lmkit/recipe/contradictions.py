@@ -83,6 +83,7 @@ def _measures_of(metric: MetricConfig) -> Any:
 
 
 def _known_splits(given: Any) -> Any:
+    """The splits, none where rows are to be divided. Raises ValueError for what is no split."""
     if given is not None and not set(given) <= set(SPLITS):
         raise ValueError(f"{given!r:.60} has other names than {', '.join(SPLITS)}")
     return given or ()

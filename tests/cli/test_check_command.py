@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,3 +216,26 @@ def test_what_explain_prints_is_a_recipe_whatever_was_written(lmkit: Call) -> No
     assert [line["value"] for line in first if line["key"].startswith("data")] == [
         line["value"] for line in second if line["key"].startswith("data")
     ]
+
+
+def test_the_readme_shows_what_is_printed(lmkit: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(root)
+    (block,) = re.findall(r"^\$ lmkit (run .*\n(?:.+\n)+?)```", Path("README.md").read_text(), re.M)
+    command, *shown = block.splitlines()
+
+    told = lmkit(*command.split())
+
+    assert (told.code, told.err.splitlines()) == (2, shown)
+
+
+def test_the_page_on_recipes_shows_what_is_printed(lmkit: Call) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
+    (shown,) = re.findall(r"^\$ lmkit check films\.yaml\n((?:.+\n)+?)```", page, re.M)
+    Path("films.yaml").write_text(
+        "name: films\n# a comment\ndata:\n  use: csv\n  path: films.csv\n  split: {train: 0.8, validaton: 0.1}\n"
+        "task: text-classification\ntokenizer: wordpiece\noptimizer: {use: adamw,    epochs: 3}\nmodel: lstm\n"
+        "train: {monitor: bleu}\n"
+    )
+
+    assert lmkit("check", "films.yaml").out == shown

@@ -75,5 +75,6 @@ def test_checking_takes_at_most_four_times_its_imports_and_half_more_with_many_p
 
     rounds = [once() for _ in range(ROUNDS)]
 
-    assert median(alone / reference for reference, alone, _ in rounds) <= 4
-    assert median(crowded / alone for _, alone, crowded in rounds) <= 1.5
+    reference, alone, crowded = (min(times) for times in zip(*rounds, strict=True))  # what other programs disturb least
+    assert alone / reference <= 4
+    assert crowded / alone <= 1.5
