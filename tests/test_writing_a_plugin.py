@@ -212,6 +212,7 @@ def tested(workplace: Workplace) -> ElementTree.Element:
     return ElementTree.parse(report).getroot()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", INSTALLED)
 def test_the_installed_plugin_is_loaded_and_slows_nothing(page: str, outcomes: dict[str, Outcome]) -> None:
     distribution, kind, name, _ = INSTALLED[page]
@@ -222,6 +223,7 @@ def test_the_installed_plugin_is_loaded_and_slows_nothing(page: str, outcomes: d
     assert found["provides"] == {kind: [name]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", INSTALLED)
 def test_its_settings_are_shown_with_their_meaning(page: str, outcomes: dict[str, Outcome]) -> None:
     distribution, kind, name, setting = INSTALLED[page]
@@ -231,6 +233,7 @@ def test_its_settings_are_shown_with_their_meaning(page: str, outcomes: dict[str
     assert distribution in shown and re.search(rf"^  {setting}: .*; default ", shown, re.M)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [*INSTALLED, "hooks"])
 def test_the_pages_own_tests_pass(page: str, tested: ElementTree.Element) -> None:
     ((file, text),) = [(Path(name).stem, text) for name, text in files(page).items() if "test_" in name]
@@ -245,12 +248,14 @@ def test_the_pages_own_tests_pass(page: str, tested: ElementTree.Element) -> Non
     assert set(re.findall(r"^class (\w+)", text, re.M)) == {name for name in collected if name.startswith("Test")}
 
 
+@pytest.mark.slow
 def test_no_test_of_the_pages_is_broken(tested: ElementTree.Element) -> None:
     (suite,) = tested.iter("testsuite")
 
     assert (suite.attrib["failures"], suite.attrib["errors"], suite.attrib["skipped"]) == ("0", "0", "0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "command"), [(page, command) for page in PAGES for command in commands(page)])
 def test_a_command_of_the_pages_does_what_it_should(page: str, command: str, outcomes: dict[str, Outcome]) -> None:
     outcome = outcomes[command]
@@ -259,6 +264,7 @@ def test_a_command_of_the_pages_does_what_it_should(page: str, command: str, out
     assert " run " not in command or "\ntest: 24 rows" in outcome.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "command"), [(page, command) for page in PAGES for command in dialogues(page)])
 def test_a_command_prints_what_the_page_shows(page: str, command: str, outcomes: dict[str, Outcome]) -> None:
     printed = outcomes[command].out.splitlines()
@@ -303,6 +309,7 @@ def test_the_table_of_kinds_tells_what_each_builder_is_offered() -> None:
     assert list(told) == list(KINDS)
 
 
+@pytest.mark.slow
 def test_the_metric_agrees_with_scikit_learn(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     monkeypatch.syspath_prepend(str(workplace.folder / "site"))
@@ -320,6 +327,7 @@ def test_the_metric_agrees_with_scikit_learn(workplace: Workplace, monkeypatch: 
         assert value == pytest.approx(wanted, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_rows_come_from_folders(outcomes: dict[str, Outcome]) -> None:
     outcome = outcomes[OURS["folders"]]
 
@@ -327,6 +335,7 @@ def test_rows_come_from_folders(outcomes: dict[str, Outcome]) -> None:
     assert "120 rows read, 120 kept" in outcome.out
 
 
+@pytest.mark.slow
 def test_a_path_of_a_recipe_that_is_extended_leads_where_it_led(outcomes: dict[str, Outcome]) -> None:
     outcome = outcomes[OURS["extends"]]
 
@@ -344,6 +353,7 @@ def test_the_page_on_hooks_names_all_and_shows_the_plugin_as_it_is() -> None:
     assert files("hooks")["plugins/results_csv.py"] == LISTENER.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_what_a_hook_raises_is_told_as_the_page_says_and_ends_nothing(
     outcomes: dict[str, Outcome], workplace: Workplace
 ) -> None:
@@ -354,6 +364,7 @@ def test_what_a_hook_raises_is_told_as_the_page_says_and_ends_nothing(
     assert [told.replace(f"{workplace.folder}{os.sep}", "")] in [block.splitlines() for block in blocks("hooks", "")]
 
 
+@pytest.mark.slow
 def test_runs_that_end_have_a_line_each(outcomes: dict[str, Outcome], workplace: Workplace) -> None:
     assert (outcomes[commands("hooks")[0]].code, outcomes[OURS["fails"]].code) == (0, 2)
 

@@ -62,6 +62,7 @@ def test_help_takes_at_most_twice_and_runs_four_times_what_its_imports_take(runs
     assert ratios["runs"] <= 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="the system does not tell a process's time")
 def test_checking_takes_at_most_four_times_its_imports_and_half_more_with_many_plugins(tmp_path: Path) -> None:
     many = runpy.run_path(str(BENCHMARKS / "many_plugins.py"))

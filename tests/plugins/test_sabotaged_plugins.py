@@ -230,6 +230,7 @@ def recipe(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_an_unrelated_recipe_runs(folder: Path, recipe: Path) -> None:
     run = lmkit(folder, "run", str(recipe), "-q", LMKIT_CACHE=str(folder / "cache"), LMKIT_RUNS=str(folder / "runs"))
 
