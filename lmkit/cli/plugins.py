@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ import lmkit
 from lmkit.catalog import BUILTIN, Provided
 from lmkit.errors import UsageError
 from lmkit.kinds import KINDS
-from lmkit.plugins import Plugin, Plugins, installed_plugins
+from lmkit.plugins import Plugin, Plugins, installed_plugins, unmatched_blocks
 from lmkit.recipe.shape import BLOCKS, LISTS, settings_in
 from lmkit.recipe.words import Setting, paragraphs, settings_in_words
 from lmkit.spelling import nearest
@@ -24,6 +25,8 @@ from lmkit.spelling import nearest
 def list_command(as_json: bool) -> None:
     """Each plugin with its state, its cause, where its code is and what it provides."""
     plugins = installed_plugins()
+    for name in unmatched_blocks(plugins):
+        print(f"LMKIT_BLOCK names {name!r}, which is no plugin here", file=sys.stderr)
     if as_json:
         print(json.dumps([_plugin_as_json(plugin, plugins) for plugin in plugins.found], indent=2, ensure_ascii=False))
         return

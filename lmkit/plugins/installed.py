@@ -12,7 +12,7 @@ from pathlib import Path
 from lmkit.catalog import BUILTIN
 from lmkit.errors import UsageError
 from lmkit.plugins.found import Plugins
-from lmkit.plugins.load import Origin, load_plugins
+from lmkit.plugins.load import Origin, canonical, load_plugins
 
 GROUP = "lmkit"
 """The entry-point group in which a distribution names its plugin module."""
@@ -39,6 +39,13 @@ def add_plugin_file(path: Path) -> None:
         raise UsageError(f"{path}: a plugin file's path cannot have {os.pathsep!r} in it, which separates paths")
     known = [name for name in os.environ.get(FILES, "").split(os.pathsep) if name]
     os.environ[FILES] = os.pathsep.join(dict.fromkeys([*known, str(path.resolve())]))
+
+
+def unmatched_blocks(plugins: Plugins) -> list[str]:
+    """The names in LMKIT_BLOCK that no plugin here has."""
+    known = {canonical(plugin.name) for plugin in plugins.found}
+    named = [name.strip() for name in os.environ.get(BLOCK, "").split(",")]
+    return [name for name in named if name and canonical(name) not in known]
 
 
 @cache

@@ -51,10 +51,10 @@ def load_plugins(origins: Iterable[tuple[Any, ...]], blocked: Iterable[str] = ()
 
     Those that `blocked` names are not imported at all.
     """
-    blocked = {_canonical(name) for name in blocked}
+    blocked = {canonical(name) for name in blocked}
     loaded: list[_Loaded] = []
     for origin in dict.fromkeys(Origin(*origin) for origin in origins):
-        if _canonical(origin.name) in blocked and origin.name != BUILTIN:
+        if canonical(origin.name) in blocked and origin.name != BUILTIN:
             loaded.append(_Loaded(Plugin(origin.name, origin.version, origin.module, blocked=True)))
         else:
             loaded.append(_load(origin))
@@ -65,7 +65,7 @@ def load_plugins(origins: Iterable[tuple[Any, ...]], blocked: Iterable[str] = ()
     return Plugins(found, Catalog(provided), listeners)
 
 
-def _canonical(name: str) -> str:
+def canonical(name: str) -> str:
     """A distribution's name, however it is written; a file's without its ending."""
     return re.sub(r"[-_.]+", "-", name.removesuffix(".py")).lower()
 
