@@ -28,7 +28,9 @@ def provenance(folder: Path, plugins: Sequence[Plugin]) -> dict[str, Any]:
         "processor": processor(),
         "cores": usable_cores(),
         "git": _git(folder),
-        "plugins": {plugin.name: plugin.version or lmkit.__version__ for plugin in plugins if plugin.cause is None},
+        "plugins": {
+            plugin.name: plugin.version or lmkit.__version__ for plugin in plugins if plugin.state in ("loaded", "slow")
+        },
         "packages": _packages(),
     }
 
