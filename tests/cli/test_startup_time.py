@@ -45,6 +45,7 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="the system does not tell a process's time")
 def test_help_takes_at_most_twice_and_runs_four_times_what_its_imports_take(runs: Path) -> None:
     commands = {

@@ -98,6 +98,7 @@ def test_without_it_the_component_is_not_there(folder: Path) -> None:
     assert "no optimizer is called 'short'" in run.stdout
 
 
+@pytest.mark.slow
 def test_a_file_may_import_what_it_likes(folder: Path) -> None:
     (folder / "short.py").write_text(SHORT.replace("import json", "import torch"))
     (plugin,) = [
@@ -110,6 +111,7 @@ def test_a_file_may_import_what_it_likes(folder: Path) -> None:
     assert plugin["file"] == str(folder / "short.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "cause", "line"),
     [

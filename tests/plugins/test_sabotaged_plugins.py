@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 HEAD = """\
@@ -186,7 +188,6 @@ def test_the_list_for_people_tells_the_same(folder: Path) -> None:
     assert "hello from a plugin" not in run.stdout and "hello from a plugin" in run.stderr
 
 
-@pytest.mark.slow
 def test_one_that_sleeps_ten_seconds_is_named_with_them(tmp_path: Path) -> None:
     write(tmp_path, seconds=10)
 
@@ -230,7 +231,6 @@ def recipe(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.slow
 def test_an_unrelated_recipe_runs(folder: Path, recipe: Path) -> None:
     run = lmkit(folder, "run", str(recipe), "-q", LMKIT_CACHE=str(folder / "cache"), LMKIT_RUNS=str(folder / "runs"))
 

@@ -98,7 +98,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzzed")
 
 
-@pytest.mark.parametrize("inputs", [300, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("inputs", [100, pytest.param(2000, marks=pytest.mark.slow)])
 def test_any_file_loads_or_is_told_as_faults_soon(catalog: Catalog, folder: Path, inputs: int) -> None:
     path = folder / "recipe.yaml"
 
@@ -119,6 +119,7 @@ def test_any_file_loads_or_is_told_as_faults_soon(catalog: Catalog, folder: Path
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [

@@ -174,7 +174,7 @@ def check(catalog: Catalog) -> Check:
     return faults
 
 
-@pytest.fixture(scope="module", params=[6, pytest.param(1, marks=pytest.mark.slow)], ids=["a sixth", "all"])
+@pytest.fixture(scope="module", params=[12, pytest.param(1, marks=pytest.mark.slow)], ids=["a twelfth", "all"])
 def share(request: pytest.FixtureRequest) -> int:
     """One in so many keys is edited; all of them take a minute."""
     part: int = request.param

@@ -145,6 +145,7 @@ def test_a_component_that_raises_is_told_with_its_kind_and_cause(
     assert "asks for moon_phase; its kind offers model, parameters" in str(error)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_run_as_interrupted(recipe_file: Path, tmp_path: Path) -> None:
     run = ["run", str(recipe_file), "train.epochs=2000", "--runs", str(tmp_path / "r")]
     command = [sys.executable, "-m", "lmkit", *run]
@@ -168,6 +169,7 @@ def test_ctrl_c_ends_the_run_as_interrupted(recipe_file: Path, tmp_path: Path) -
     assert not (folder / "model").exists()
 
 
+@pytest.mark.slow
 def test_the_command_exits_with_the_code_of_the_fault(recipe_file: Path, tmp_path: Path) -> None:
     def code(*arguments: str) -> tuple[int, str]:
         command = [sys.executable, "-m", "lmkit", "run", str(recipe_file), "--runs", str(tmp_path / "r"), *arguments]

@@ -335,6 +335,7 @@ def test_the_mirror_process_ends_with_the_run_and_says_where_it_is_mirrored(run_
 
 
 @pytest.mark.usefixtures("no_wandb_of_the_user")
+@pytest.mark.slow
 def test_a_run_does_not_wait_for_a_server_that_is_silent(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
@@ -358,6 +359,7 @@ def test_a_run_does_not_wait_for_a_server_that_is_silent(run_folder: Path, monke
 
 
 @pytest.mark.usefixtures("no_wandb_of_the_user")
+@pytest.mark.slow
 def test_the_mirror_of_a_run_that_is_killed_keeps_its_rows_and_ends(run_folder: Path) -> None:
     # given a run with a forked child, as a data loader's, that holds the mirror's pipe and outlives it
     program = f"""
@@ -388,6 +390,7 @@ time.sleep(60)
 
 
 @pytest.mark.usefixtures("no_wandb_of_the_user")
+@pytest.mark.slow
 def test_neither_the_mirror_nor_its_tracker_imports_torch(run_folder: Path) -> None:
     program = f"""
 import sys
@@ -407,6 +410,7 @@ print(sorted({{"torch", "transformers", "pytorch_lightning", "wandb"}} & set(sys
 
 
 @pytest.mark.usefixtures("no_wandb_of_the_user")
+@pytest.mark.slow
 def test_the_mirror_of_a_resumed_run_waits_for_the_one_of_the_killed_attempt(run_folder: Path) -> None:
     first = start_mirror(run_folder)
     write_rows(run_folder, [1, 2])

@@ -310,6 +310,7 @@ def test_online_without_a_key_is_mirrored_offline_and_nobody_is_asked(run_folder
     assert "No API key" in account(run_folder)["note"]
 
 
+@pytest.mark.slow
 def test_a_server_that_falls_silent_blocks_nothing_and_a_new_start_keeps_all_rows_offline(
     run_folder: Path, server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
