@@ -71,7 +71,8 @@ def read_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
 def _with_broken_plugins(error: RecipeError, plugins: Plugins) -> RecipeError:
     """Where a component is not found, the plugins that might have given it and could not be loaded."""
     broken = [plugin for plugin in plugins.found if plugin.cause is not None or plugin.blocked]
-    missed = [fault for fault in error.faults if fault.message.startswith("no ") and fault.suggestion is None]
+    named = [fault for fault in error.faults if fault.path.endswith(".use") and fault.message.startswith("no ")]
+    missed = [fault for fault in named if fault.suggestion is None]
     if not broken or not missed:
         return error
     causes = [Fault(Place("plugin"), plugin.name, _why_not(plugin)) for plugin in broken[:MOST]]

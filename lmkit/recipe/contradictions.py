@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ def contradictions(
     `folder` is what paths are relative to; None where it is not known, and no file is looked at.
     """
     task, data, model, metrics = (blocks.get(key) for key in ("task", "data", "model", "metrics"))
-    wrong = list(_wrong_answers(tree, data, metrics or (), catalog, folder))
+    columns = cache(lambda: data.column_names(folder) if data is not None and folder is not None else None)
+    wrong = list(_wrong_answers(tree, data, metrics or (), catalog, columns))
     if wrong:
         yield from wrong
         return
@@ -44,7 +45,7 @@ def contradictions(
     if task is not None and model is not None:
         yield from _head(tree, task, model, catalog)
     if task is not None and data is not None:
-        yield from _columns(tree, data, task, folder)
+        yield from _columns(tree, data, task, columns)
     if data is not None:
         yield from _splits(tree, data, train, settings.get("evaluate", EvaluateConfig()), stages or ())
 
@@ -54,7 +55,7 @@ def _wrong_answers(
     data: DataConfig | None,
     metrics: Sequence[MetricConfig | None],
     catalog: Catalog,
-    folder: Path | None,
+    columns: Callable[[], Any],
 ) -> Iterator[Fault]:
     """What settings classes of plugins raise when they are asked, or answer in another type than they should."""
     asked: list[tuple[tuple[str | int, ...], str, ComponentConfig, str, Callable[[], Any]]] = [
@@ -64,8 +65,7 @@ def _wrong_answers(
     ]
     if data is not None:
         asked.append((("data",), "data", data, "given_splits", lambda: _known_splits(data.given_splits)))
-        if folder is not None:
-            asked.append((("data",), "data", data, "column_names", lambda: data.column_names(folder) or ()))
+        asked.append((("data",), "data", data, "column_names", lambda: columns() or ()))
     for at, kind, config, question, answer in asked:
         try:
             given = answer()
@@ -128,7 +128,9 @@ def _head_kinds(catalog: Catalog, name: str) -> Sequence[str]:
     return getattr(catalog.find("model", name).component.config, "head_kinds", ())
 
 
-def _columns(tree: Node, data: DataConfig, task: TaskConfig, folder: Path | None) -> Iterator[Fault]:
+def _columns(
+    tree: Node, data: DataConfig, task: TaskConfig, columns: Callable[[], tuple[str, ...] | None]
+) -> Iterator[Fault]:
     """Columns that the task does not read, and those that it reads and the source has not."""
     known = [column.name for column in task.columns]
     if not known:
@@ -140,7 +142,7 @@ def _columns(tree: Node, data: DataConfig, task: TaskConfig, folder: Path | None
             place = tree.find(("data", "columns")).key_place(name)
             message = f"task {task.use!r} has no such column{there}"
             yield Fault(place, f"data.columns.{name}", message, near, CORE)
-    given = data.column_names(folder) if folder is not None else None
+    given = columns()
     if given is None:
         return
     there = f"the source has {', '.join(given)}"
@@ -156,13 +158,13 @@ def _columns(tree: Node, data: DataConfig, task: TaskConfig, folder: Path | None
             yield Fault(tree.find(at).place, ".".join(at), message, owner=CORE)
     named = {name for name in known if data.columns.get(name, name) in given}
     others = set(given) - {data.columns.get(name, name) for name in known}
-    for key, column, columns in (
+    for key, column, choices in (
         (("data", "keep", "column"), data.keep.column if data.keep else None, set(given)),
         (("data", "split", "group"), data.split.group, named | others),
         (("data", "split", "stratify"), data.split.stratify, named | others),
     ):
-        if column is not None and column not in columns:
-            message = f"there is no column {column!r}; there are {', '.join(sorted(columns))}"
+        if column is not None and column not in choices:
+            message = f"there is no column {column!r}; there are {', '.join(sorted(choices))}"
             yield Fault(tree.find(key).place, ".".join(key), message, owner=CORE)
 
 

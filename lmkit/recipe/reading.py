@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -210,8 +210,6 @@ class RecipeReader:
     def _validated(
         self, type_: Any, value: Any, node: Node, path: Path, owner: str, metadata: Sequence[Any] = ()
     ) -> Any:
-        if isinstance(value, str) and isinstance(type_, type) and issubclass(type_, BaseModel):
-            value = {"use": value} if "use" in type_.model_fields else value
         try:
             # As JSON, so that strictness refuses a boolean for a number and yet takes a list for a tuple.
             text = json.dumps(value)
@@ -242,8 +240,6 @@ class RecipeReader:
 
 
 def _annotated(type_: Any, metadata: Sequence[Any]) -> Any:
-    from typing import Annotated
-
     for item in metadata:
         type_ = Annotated[type_, item]
     return type_

@@ -33,11 +33,9 @@ from lmkit.kinds.model import Batch, Head, Output
 from lmkit.kinds.task import Features, Ragged
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.plugins import load_plugins
+from lmkit.plugins.cost import HEAVY
 from lmkit.pretrained import pretrained_tokenizer
 from lmkit.recipe.words import setting_docstrings
-
-HEAVY = ("lightning", "pytorch_lightning", "torch", "transformers", "wandb")
-"""What a plugin module may not import: every command would pay for it."""
 
 OFFERS: dict[str, tuple[str, ...]] = {
     "data": ("seed", "folder"),

@@ -168,3 +168,19 @@ def test_a_file_that_is_no_python_file_is_refused(tmp_path: Path, monkeypatch: p
 
     with pytest.raises(UsageError, match=r"is no plugin file; its name ends in \.py"):
         installed_plugins()
+
+
+def test_a_broken_plugin_is_told_where_a_component_is_missing_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.py").write_text("import not_installed_here\n")
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    monkeypatch.setenv("LMKIT_PLUGINS", str(tmp_path / "broken.py"))
+
+    def told(override: str) -> str:
+        with pytest.raises(RecipeError) as raised:
+            api.load_recipe(tmp_path / "recipe.yaml", [override])
+        return str(raised.value)
+
+    assert "broken.py: could not be loaded" in told("model=zzzzzz")
+    assert "broken.py" not in told("train.monitor=zzzzzz")

@@ -38,17 +38,16 @@ FOREIGN = {
 
 
 @contextmanager
-def opened(path: Path, *, text: bool = True) -> Iterator[IO[bytes]]:
+def opened(path: Path) -> Iterator[IO[bytes]]:
     """The file's bytes: of gzip, bz2, xz and of a zip archive with one file in it, those inside.
 
-    Raises DataError for what cannot be decompressed and, where `text` is to be read, for a file of another sort.
+    Raises DataError for what cannot be decompressed and for what is no text.
     """
     with path.open("rb") as file:
         head = file.read(16)
     try:
         with _decompressed(path, head) as stream:
-            if text:
-                _refuse_foreign(stream, path)
+            _refuse_foreign(stream, path)
             yield stream
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError) as cause:
         raise DataError(f"{path} cannot be decompressed: {cause}") from cause
