@@ -88,9 +88,7 @@ def _component_blocks() -> Iterator[str]:
 
 def _component(kind: Kind, provided: Provided) -> Iterator[str]:
     config = provided.component.config
-    own = [
-        field for field in config.model_fields if field not in kind.base.model_fields or _differs(kind, config, field)
-    ]
+    own = [field for field in config.model_fields if field != "use" and not kind.shares(config, field)]
     yield f"#### `{provided.component.name}`"
     yield _paragraphs(config) + (f" Provided by {provided.owner}." if provided.owner != BUILTIN else "")
     facts = _facts(config)
@@ -161,11 +159,6 @@ def _default(config: type[BaseModel], name: str) -> str:
     if name == "scheduler" and config is Recipe:
         return "default `constant`"
     return default_in_words(config, name)
-
-
-def _differs(kind: Kind, config: type[BaseModel], field: str) -> bool:
-    """Whether a component has made a setting of its kind its own."""
-    return field != "use" and repr(config.model_fields[field]) != repr(kind.base.model_fields[field])
 
 
 def _coded(names: Iterable[str]) -> str:

@@ -26,6 +26,11 @@ class Kind:
     hook: str
     base: type[ComponentConfig]
 
+    def shares(self, config: type[ComponentConfig], setting: str) -> bool:
+        """Whether a component has a setting from its kind, as all of its kind have it."""
+        mine, ours = config.model_fields.get(setting), self.base.model_fields.get(setting)
+        return ours is not None and repr(mine) == repr(ours)
+
 
 KINDS: dict[str, Kind] = {
     kind.name: kind

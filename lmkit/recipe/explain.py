@@ -128,9 +128,8 @@ class _Explainer:
         task = f"default of task {self.recipe.task.use!r}" if key == "metrics" else "core default"
         for name, inner in value.items():
             field = provided.component.config.model_fields[name]
-            shared = kind.base.model_fields.get(name)
-            own = shared is None or repr(shared.default) != repr(field.default)
-            default = f"default of {kind.name} {value['use']!r}, {owner}" if own else "core default"
+            shared = kind.shares(provided.component.config, name)
+            default = "core default" if shared else f"default of {kind.name} {value['use']!r}, {owner}"
             if name == "use":
                 default = task
             classes = settings_in(field.annotation)

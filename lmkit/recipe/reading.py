@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from lmkit.catalog import BUILTIN, Catalog, UnknownComponentError, listed
 from lmkit.component import ComponentConfig
 from lmkit.errors import Fault, Place
+from lmkit.kinds import KINDS
 from lmkit.kinds.task import TaskConfig
 from lmkit.recipe import environment
 from lmkit.recipe.complaints import complaints, first_line, shown, worded
@@ -228,15 +229,23 @@ class RecipeReader:
     def _gather(self, error: ValidationError, node: Node, path: Path, owner: str, type_: Any) -> None:
         for complaint in complaints(error, node, type_):
             at = (*path, *complaint.location)
+            whose = CORE if _is_the_cores(type_, complaint.location) else owner
             if complaint.siblings is not None:
-                self._unknown.append((at, complaint.siblings, complaint.place, owner))
+                self._unknown.append((at, complaint.siblings, complaint.place, whose))
             else:
-                self._fault(complaint.place, at, complaint.message, owner, complaint.suggestion)
+                self._fault(complaint.place, at, complaint.message, whose, complaint.suggestion)
 
     def _fault(
         self, place: Place, path: Path, message: str, owner: str | None = None, suggestion: str | None = None
     ) -> None:
         self.faults.append(Fault(place, dotted(path), message, suggestion, owner))
+
+
+def _is_the_cores(type_: Any, location: Path) -> bool:
+    """Whether a setting of a component is one that all of its kind have from the core, such as `data.split`."""
+    if not location or not isinstance(type_, type):
+        return False
+    return any(kind.shares(type_, str(location[0])) for kind in KINDS.values() if issubclass(type_, kind.base))
 
 
 def _annotated(type_: Any, metadata: Sequence[Any]) -> Any:

@@ -42,7 +42,7 @@ tarin: {epochs: 1}
     assert told == [
         "recipe.yaml:1:7  name: a name has at most 64 letters, digits, '.', '_' and '-', "
         "and begins with a letter or digit (the core)",
-        "recipe.yaml:5:23  data.split.validaton: unknown key; did you mean 'validation'? (data 'csv', built-in)",
+        "recipe.yaml:5:23  data.split.validaton: unknown key; did you mean 'validation'? (the core)",
         "recipe.yaml:8:18  tokenizer.use: no tokenizer is called 'wordpeice'; did you mean 'wordpiece'? (the core)",
         "recipe.yaml:9:28  model.layers: input should be a valid integer, not \"two\" (model 'lstm', built-in)",
         "recipe.yaml:10:25  optimizer.weight_decy: unknown key; did you mean 'weight_decay'? "
@@ -218,7 +218,7 @@ def test_a_column_that_the_task_does_not_read_is_a_fault(faults: Faults, minimal
 )
 def test_shares_divide_no_more_than_there_is(faults: Faults, minimal: str, split: str, told: str) -> None:
     assert faults(minimal.replace("path: films.csv", f"path: films.csv, split: {split}")) == [
-        f"recipe.yaml:2:42  {told} (data 'csv', built-in)"
+        f"recipe.yaml:2:42  {told} (the core)"
     ]
 
 
@@ -295,3 +295,18 @@ def test_a_tasks_default_metric_that_cannot_be_used_is_a_fault_of_the_recipe(
         "is missing, and the default 'picky' cannot be used: level: field required",
     ]
     assert {fault.path for fault in raised.value.faults} == {"metrics"}
+
+
+def test_what_all_components_of_a_kind_have_is_the_cores_and_the_rest_their_own(faults: Faults, minimal: str) -> None:
+    text = minimal.replace("path: films.csv", "path: 3, limit: none, checks: {on_emtpy: drop}, pth: x")
+
+    told = faults(text.replace("text-classification", "{use: text-classification, max_length: no, label_smoothing: 2}"))
+
+    assert {line.split("  ")[1].partition(":")[0]: line.rpartition("(")[2] for line in told} == {
+        "data.path": "data 'csv', built-in)",
+        "data.limit": "the core)",
+        "data.checks.on_emtpy": "the core)",
+        "data.pth": "data 'csv', built-in)",
+        "task.max_length": "the core)",
+        "task.label_smoothing": "task 'text-classification', built-in)",
+    }
