@@ -25,6 +25,7 @@ from lmkit.plugins import load_plugins
 from lmkit.recipe.schema import Recipe
 from lmkit.recipe.shape import BLOCKS, LISTS, settings_in
 from lmkit.recipe.words import default_in_words, paragraphs, setting_docstrings, type_in_words
+from lmkit.sweep.schema import Sweep
 
 PAGE = Path(__file__).with_name("reference.md")
 PLUGINS: list[tuple[str, str | None, str]] = [
@@ -39,6 +40,7 @@ INTRODUCTION = """\
 Written by `python docs/reference.py` from the settings classes and the hooks; edit those, not this page.
 
 - [Keys of a recipe](#keys-of-a-recipe)
+- [Keys of a sweep](#keys-of-a-sweep)
 - [Components](#components), of lmkit, lmkit-starter and lmkit-optimizers
 - [Hooks](#hooks), which plugins implement
 
@@ -61,7 +63,7 @@ def main(arguments: list[str]) -> int:
 
 def reference() -> str:
     """The whole page."""
-    blocks: list[str] = [INTRODUCTION, *_recipe_blocks(), *_component_blocks(), *_hook_blocks()]
+    blocks: list[str] = [INTRODUCTION, *_recipe_blocks(), *_sweep_blocks(), *_component_blocks(), *_hook_blocks()]
     return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
 
 
@@ -69,6 +71,12 @@ def _recipe_blocks() -> Iterator[str]:
     yield "## Keys of a recipe"
     yield _settings(Recipe, Recipe.model_fields)
     yield from _nested(Recipe, [key for key in Recipe.model_fields if key not in BLOCKS | LISTS], "", "###")
+
+
+def _sweep_blocks() -> Iterator[str]:
+    yield "## Keys of a sweep"
+    yield _settings(Sweep, Sweep.model_fields)
+    yield from _nested(Sweep, [key for key in Sweep.model_fields if key != "search"], "", "###")
 
 
 def _component_blocks() -> Iterator[str]:

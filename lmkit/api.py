@@ -7,13 +7,14 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from lmkit.catalog import Catalog
 from lmkit.errors import Fault, LmkitError, Place, RecipeError, ResourceError, UsageError
 from lmkit.plugins import Plugin, Plugins, installed_plugins
 from lmkit.recipe.document import dump_document
@@ -35,6 +36,7 @@ from lmkit.records.store import (
     runs_folder,
     write_record,
 )
+from lmkit.sweep.load import LoadedSweep, is_sweep, load_sweep
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from lmkit.workers.ranks import Ranks
 
 logger = logging.getLogger("lmkit")
+
+Read = TypeVar("Read")
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
@@ -60,10 +64,21 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
 
 def read_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
     """The recipe at `path` as `load_recipe` gives it, with what was written and what is accepted for now."""
+    if is_sweep(Path(path)):
+        raise UsageError(f"{path} is a sweep, not a recipe; the recipe that it varies is named in it")
+    return _read(load, path, overrides)
+
+
+def read_sweep(path: Path | str, overrides: Sequence[str] = ()) -> LoadedSweep:
+    """The sweep at `path`, its recipe and every value of its space checked. Raises RecipeError with every fault."""
+    return _read(load_sweep, path, overrides)
+
+
+def _read(read: Callable[[Path, Sequence[str], Catalog], Read], path: Path | str, overrides: Sequence[str]) -> Read:
     plugins = installed_plugins()
     try:
         with redirect_stdout(sys.stderr):  # what a plugin's settings print is no command's output
-            return load(Path(path), overrides, plugins.catalog)
+            return read(Path(path), overrides, plugins.catalog)
     except RecipeError as error:
         raise _with_broken_plugins(error, plugins) from None
 

@@ -66,6 +66,11 @@ def provide_trackers() -> list[Component]:
 
 
 @hookspec
+def provide_searches() -> list[Component]:
+    """Ways through a sweep's space. Built with `space` and `seed`; return a `kinds.search.Search`."""
+
+
+@hookspec
 def before_run(recipe: Recipe, record: RunRecord, folder: Path) -> None:
     """A run begins: its record says "running" and lies in `folder`, and no row has been read."""
 

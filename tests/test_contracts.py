@@ -22,7 +22,14 @@ from lmkit.kinds.model import Batch, Head, ModelConfig, Output
 from lmkit.kinds.optimizer import OptimizerConfig
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.plugins import load_plugins
-from lmkit.testing.contracts import OFFERS, MetricContract, ModelContract, OptimizerContract, PluginContract
+from lmkit.testing.contracts import (
+    OFFERS,
+    MetricContract,
+    ModelContract,
+    OptimizerContract,
+    PluginContract,
+    SearchContract,
+)
 
 BUILTINS = load_plugins([(BUILTIN, None, "lmkit.builtin.plugin")]).catalog
 
@@ -145,7 +152,16 @@ class TestSgd(OptimizerContract):
     settings = {"lr": 0.01, "nesterov": True, "weight_decay": 0.1}
 
 
-@pytest.mark.parametrize("kind", ["metric", "optimizer"])
+class TestGrid(SearchContract):
+    component = builtin("search", "grid")
+
+
+class TestRandom(SearchContract):
+    component = builtin("search", "random")
+    settings = {"trials": 20}
+
+
+@pytest.mark.parametrize("kind", ["metric", "optimizer", "search"])
 def test_every_built_in_of_these_kinds_is_under_contract(kind: str) -> None:
     contracts = [cls for cls in globals().values() if isinstance(cls, type) and cls.__name__.startswith("Test")]
     covered = {component.name for cls in contracts if (component := getattr(cls, "component", None))}

@@ -21,6 +21,7 @@ from lmkit.builtin.models.config import EncoderDecoderConfig, LstmConfig, Transf
 from lmkit.builtin.models.pretrained_config import PretrainedModelConfig
 from lmkit.builtin.optimizers.config import AdamConfig, AdamWConfig, SgdConfig
 from lmkit.builtin.schedulers.config import ConstantConfig, CosineConfig, InverseSqrtConfig, LinearConfig
+from lmkit.builtin.searches.config import GridConfig, RandomConfig
 from lmkit.builtin.tasks.config import TextClassificationConfig, TokenClassificationConfig, TranslationConfig
 from lmkit.builtin.tokenizers.config import BpeConfig, PretrainedTokenizerConfig, WordpieceConfig
 from lmkit.builtin.trackers.config import WandbConfig
@@ -108,3 +109,11 @@ def provide_metrics() -> list[Component]:
 @hookimpl
 def provide_trackers() -> list[Component]:
     return [Component(WandbConfig, build="lmkit.builtin.trackers.wandb:build_wandb")]
+
+
+@hookimpl
+def provide_searches() -> list[Component]:
+    return [
+        Component(GridConfig, build="lmkit.builtin.searches.build:build_grid"),
+        Component(RandomConfig, build="lmkit.builtin.searches.build:build_random"),
+    ]

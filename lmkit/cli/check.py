@@ -1,4 +1,4 @@
-"""`lmkit check`: every fault of every recipe, without running any."""
+"""`lmkit check`: every fault of every recipe and sweep, without running any."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lmkit.api import read_recipe
+from lmkit.api import read_recipe, read_sweep
 from lmkit.cli.arguments import split_arguments
 from lmkit.errors import Fault, RecipeError, UsageError, told
+from lmkit.sweep.load import is_sweep
 
 
 def check_command(arguments: Sequence[str], as_json: bool) -> None:
@@ -29,9 +30,9 @@ def check_command(arguments: Sequence[str], as_json: bool) -> None:
 
 
 def _check(path: Path, overrides: Sequence[str]) -> tuple[Sequence[Fault], Sequence[Fault]]:
-    """The recipe's faults and notices."""
+    """The faults and notices of a recipe or a sweep."""
     try:
-        return (), read_recipe(path, overrides).notices
+        return (), (read_sweep if is_sweep(path) else read_recipe)(path, overrides).notices
     except RecipeError as error:
         return error.faults, error.notices
 

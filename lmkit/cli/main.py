@@ -102,12 +102,13 @@ def run(
 @app.command()
 def check(
     recipes: Annotated[
-        list[str], typer.Argument(metavar="RECIPE|KEY=VALUE", help="Recipes, and settings to change in them.")
+        list[str],
+        typer.Argument(metavar="RECIPE|KEY=VALUE", help="Recipes and sweeps, and settings to change in them."),
     ],
     as_json: AsJson = False,
     plugin: PluginFiles = None,
 ) -> None:
-    """Tell every fault of recipes at once, without running them.
+    """Tell every fault of recipes and sweeps at once, without running them.
 
     Example: lmkit check recipes/*.yaml
 
@@ -166,7 +167,7 @@ def schema(
     ] = None,
     plugin: PluginFiles = None,
 ) -> None:
-    """Write the JSON Schema of recipes.
+    """Write the JSON Schema of recipes and sweeps.
 
     Every installed component is in it.
 

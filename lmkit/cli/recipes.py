@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 
 from lmkit.errors import ResourceError, UsageError
-from lmkit.recipe.json_schema import FILE
 from lmkit.recipe.shipped import first_line, shipped_recipe, shipped_recipes
+from lmkit.sweep.json_schema import FILE
 
 
 def recipes_command(as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`lmkit schema`: the JSON Schema of recipes."""
+"""`lmkit schema`: the JSON Schema of recipes and sweeps."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lmkit.errors import ResourceError, UsageError
 from lmkit.plugins import installed_plugins
-from lmkit.recipe.json_schema import FILE, recipe_schema
 from lmkit.records.files import write_text
+from lmkit.sweep.json_schema import FILE, document_schema
 
 
 def schema_command(output: Path | None) -> None:
@@ -18,7 +18,7 @@ def schema_command(output: Path | None) -> None:
         sys.stdout.write(_text())
         return
     write_schema(output)
-    print(f"{output}: the schema of recipes, with every installed component in it")
+    print(f"{output}: the schema of recipes and sweeps, with every installed component in it")
 
 
 def write_schema(path: Path) -> None:
@@ -37,4 +37,4 @@ def write_schema(path: Path) -> None:
 
 
 def _text() -> str:
-    return json.dumps(recipe_schema(installed_plugins().catalog), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(document_schema(installed_plugins().catalog), indent=2, ensure_ascii=False) + "\n"

@@ -13,6 +13,7 @@ from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.model import ModelConfig
 from lmkit.kinds.optimizer import OptimizerConfig
 from lmkit.kinds.scheduler import SchedulerConfig
+from lmkit.kinds.search import SearchConfig
 from lmkit.kinds.task import TaskConfig
 from lmkit.kinds.tokenizer import TokenizerConfig
 from lmkit.kinds.tracker import TrackerConfig
@@ -43,5 +44,6 @@ KINDS: dict[str, Kind] = {
         Kind("scheduler", "provide_schedulers", SchedulerConfig),
         Kind("metric", "provide_metrics", MetricConfig),
         Kind("tracker", "provide_trackers", TrackerConfig),
+        Kind("search", "provide_searches", SearchConfig),
     )
 }

@@ -138,6 +138,11 @@ class DataConfig(ComponentConfig):
         return None
 
 
+def splits_of(data: DataConfig) -> tuple[Split, ...]:
+    """The splits there will be: those that the source gives, or those with a share of the rows."""
+    return data.given_splits or tuple(name for name in SPLITS if getattr(data.split, name) > 0)
+
+
 def _written(value: str | int | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 

@@ -11,7 +11,7 @@ from typing import Any
 from lmkit.catalog import Catalog
 from lmkit.component import ComponentConfig
 from lmkit.errors import Fault
-from lmkit.kinds.data import SPLITS, DataConfig
+from lmkit.kinds.data import SPLITS, DataConfig, splits_of
 from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.model import ModelConfig
 from lmkit.kinds.task import TaskConfig
@@ -172,7 +172,7 @@ def _splits(
     tree: Node, data: DataConfig, train: TrainConfig | None, evaluate: EvaluateConfig | None, stages: Sequence[str]
 ) -> Iterator[Fault]:
     """Stages that need a split which the data does not give."""
-    given = data.given_splits or tuple(name for name in SPLITS if getattr(data.split, name) > 0)
+    given = splits_of(data)
     there = f"the data has {', '.join(given)}"
     if evaluate is not None and len(set(evaluate.splits)) < len(evaluate.splits):
         place = tree.find(("evaluate", "splits")).place

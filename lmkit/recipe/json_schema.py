@@ -1,9 +1,9 @@
-"""The JSON Schema of recipes, with every installed component in it: what editors complete and check by."""
+"""The JSON Schema of recipes, as definitions: every installed component by its kind and name, and the recipe."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -17,14 +17,12 @@ from lmkit.recipe.schema import Recipe
 from lmkit.recipe.shape import BLOCKS, LISTS, settings_in
 from lmkit.recipe.words import setting_docstrings
 
-FILE = "recipe.schema.json"
-"""The name under which recipes look for their schema, beside them."""
-
 Schema = dict[str, Any]
 
 
-def recipe_schema(catalog: Catalog) -> Schema:
-    """The schema, as draft 2020-12 has it.
+def recipe_definitions(catalog: Catalog, others: Sequence[type[BaseModel]] = ()) -> tuple[Schema, list[Schema]]:
+    """The definitions that the schema of a recipe is made of, itself as `recipe`; and the schemas of other settings,
+    in which nothing is replaced.
 
     It says what `lmkit check` says of keys, types, ranges and names. What lies between keys (shares that sum to more
     than one, a monitor that nothing measures) no schema can say.
@@ -33,7 +31,11 @@ def recipe_schema(catalog: Catalog) -> Schema:
         kind: {name: catalog.find(kind, name).component.config for name in catalog.names(kind)} for kind in KINDS
     }
     configs = {config for named in offered.values() for config in named.values() if _has_schema(config)}
-    models: list[type[BaseModel]] = [Recipe, *sorted(configs, key=lambda one: (one.__module__, one.__qualname__))]
+    models: list[type[BaseModel]] = [
+        Recipe,
+        *others,
+        *sorted(configs, key=lambda one: (one.__module__, one.__qualname__)),
+    ]
     references, generated = models_json_schema([(model, "validation") for model in models])
     names = {model: references[model, "validation"]["$ref"].rpartition("/")[2] for model in models}
     schemas: Schema = generated["$defs"]
@@ -48,12 +50,7 @@ def recipe_schema(catalog: Catalog) -> Schema:
     recipe = schemas[names[Recipe]]
     bases = {kind.base.__name__ for kind in KINDS.values()}  # which stand in no recipe
     inner = {name: schema for name, schema in schemas.items() if name not in bases.union(names.values())}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **_recipe(recipe),
-        "title": "A recipe of lmkit",
-        "$defs": definitions | inner,
-    }
+    return definitions | inner | {"recipe": _recipe(recipe)}, [schemas[names[model]] for model in others]
 
 
 def _recipe(recipe: Schema) -> Schema:

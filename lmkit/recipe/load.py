@@ -33,7 +33,7 @@ def load_recipe(path: Path, overrides: Sequence[str], catalog: Catalog) -> Recip
 def load(path: Path, overrides: Sequence[str], catalog: Catalog) -> Loaded:
     """The recipe at `path`, laid on what it extends, with overrides. Raises RecipeError with every fault found."""
     faults: list[Fault] = []
-    return _read(layered(path, overrides, faults), catalog, path.parent, faults)
+    return read_tree(layered(path, overrides, faults), catalog, path.parent, faults)
 
 
 def typed_recipe(tree: Node, catalog: Catalog, faults: Sequence[Fault] = ()) -> Recipe:
@@ -41,19 +41,20 @@ def typed_recipe(tree: Node, catalog: Catalog, faults: Sequence[Fault] = ()) -> 
 
     Raises RecipeError with every fault found, those of `faults`, found before, among them.
     """
-    return _read(tree, catalog, None, list(faults)).recipe
+    return read_tree(tree, catalog, None, list(faults)).recipe
 
 
-def _read(tree: Node, catalog: Catalog, folder: Path | None, faults: list[Fault]) -> Loaded:
+def read_tree(tree: Node, catalog: Catalog, folder: Path | None, faults: list[Fault]) -> Loaded:
+    """The tree of a recipe that lies in `folder`, typed. Raises RecipeError with every fault found."""
     if not isinstance(tree.value, dict):
         raise RecipeError([*faults, Fault(tree.place, "", "a recipe is a mapping of keys to settings", owner=CORE)])
     reader = RecipeReader(tree, catalog, folder, faults)
     recipe = reader.read()
     if recipe is None or reader.faults:
-        raise RecipeError(_ordered(reader.told()), _ordered(reader.notices))
-    return Loaded(recipe, reader.tree, tuple(_ordered(reader.notices)))
+        raise RecipeError(ordered(reader.told()), ordered(reader.notices))
+    return Loaded(recipe, reader.tree, tuple(ordered(reader.notices)))
 
 
-def _ordered(faults: Iterable[Fault]) -> list[Fault]:
+def ordered(faults: Iterable[Fault]) -> list[Fault]:
     """By file, line and column; those of the command line, which have none, last."""
     return sorted(dict.fromkeys(faults), key=lambda f: (not f.place.line, f.place.source, f.place.line, f.place.column))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from lmkit.catalog import BUILTIN, Catalog, UnknownComponentError, listed
-from lmkit.component import ComponentConfig
+from lmkit.component import ComponentConfig, Settings
 from lmkit.errors import Fault, Place
 from lmkit.kinds import KINDS
 from lmkit.kinds.task import TaskConfig
@@ -28,8 +28,17 @@ ADVISED = 100
 """After so many faults a file is no recipe, and what its keys were meant to be is not asked any more."""
 
 
-class RecipeReader:
-    """Reads one tree; gathers the faults of all its blocks before any is told."""
+class BlockReader:
+    """Reads the blocks of one tree; gathers the faults of all of them before any is told."""
+
+    model: type[Settings] = Recipe
+    """The settings class of the whole."""
+    blocks: Mapping[str, str] = BLOCKS
+    """Its keys that hold one component, and the component's kind."""
+    lists: Mapping[str, str] = LISTS
+    """Its keys that hold a list of components, and their kind."""
+    others: tuple[str, ...] = (EXTENDS,)
+    """Further keys that it may have."""
 
     def __init__(self, tree: Node, catalog: Catalog, folder: FilePath | None, faults: list[Fault]) -> None:
         self.tree = tree
@@ -40,25 +49,6 @@ class RecipeReader:
         self._classes: dict[Path, type[BaseModel]] = {}
         self._unknown: list[tuple[Path, tuple[str, ...], Place, str]] = []
         self._meant: set[str] = set()
-
-    def read(self) -> Recipe | None:
-        settings = self._settings()
-        blocks: dict[str, Any] = {}
-        for key, kind in BLOCKS.items():
-            if key in self.tree.value and not (key == "target_tokenizer" and self.tree.value[key].value is None):
-                blocks[key] = self._component(kind, self.tree.value[key], (key,))
-        for key, kind in LISTS.items():
-            if key in self.tree.value:
-                blocks[key] = self._components(kind, self.tree.value[key], (key,))
-        if "scheduler" not in self.tree.value:
-            blocks["scheduler"] = self._default("scheduler", "constant")
-        task = blocks.get("task")
-        if "metrics" not in self.tree.value and task is not None:
-            blocks["metrics"] = tuple(self._default("metrics", name) for name in task.metrics)
-        self._unknown_keys()
-        self._advise(task)
-        self.faults += contradictions(self.tree, blocks, settings, self.catalog, self.folder)
-        return self._whole(blocks, settings)
 
     @property
     def notices(self) -> list[Fault]:
@@ -145,12 +135,12 @@ class RecipeReader:
         return None
 
     def _settings(self) -> dict[str, Any]:
-        """What the recipe says beside its components, by key; None for what is faulty."""
-        self.tree = self._preparation.prepared(self.tree, Recipe, (), CORE)
+        """What is said beside the components, by key; None for what is faulty."""
+        self.tree = self._preparation.prepared(self.tree, self.model, (), CORE)
         given: dict[str, Any] = {}
         for key, node in self.tree.value.items():
-            field = Recipe.model_fields.get(key)
-            if key in BLOCKS or key in LISTS or field is None:
+            field = self.model.model_fields.get(key)
+            if key in self.blocks or key in self.lists or field is None:
                 continue
             for at, place in _references(node, (key,)):
                 self._fault(place, at, "a variable can be named in the settings of components only", CORE)
@@ -159,12 +149,13 @@ class RecipeReader:
 
     def _unknown_keys(self) -> None:
         for key in self.tree.value:
-            if key not in Recipe.model_fields:
-                self._unknown.append(((key,), (*Recipe.model_fields, EXTENDS), self.tree.key_place(key), CORE))
+            if key not in self.model.model_fields:
+                siblings = (*self.model.model_fields, *self.others)
+                self._unknown.append(((key,), siblings, self.tree.key_place(key), CORE))
 
-    def _advise(self, task: TaskConfig | None) -> None:
-        """Tell of the unknown keys, now that it is known which keys this recipe can have where."""
-        classes: dict[Path, type[BaseModel]] = {(): Recipe, **self._classes}
+    def _advise(self, task: TaskConfig | None = None) -> None:
+        """Tell of the unknown keys, now that it is known which keys can stand where."""
+        classes: dict[Path, type[BaseModel]] = {(): self.model, **self._classes}
         whole = {at: keys for begin, model in classes.items() for at, keys in keys_of(model, begin)}
         if task is not None:
             whole["data", "columns"] = [column.name for column in task.columns]
@@ -173,19 +164,6 @@ class RecipeReader:
             self._fault(place, path, message, owner, suggestion)
             if suggestion:
                 self._meant |= {suggestion, dotted((*path[:-1], suggestion))}
-
-    def _whole(self, blocks: dict[str, Any], settings: dict[str, Any]) -> Recipe | None:
-        """The recipe, where nothing is faulty or missing."""
-        for key, field in Recipe.model_fields.items():
-            if field.is_required() and key not in settings and key not in blocks and key != "metrics":
-                self._fault(self.tree.place, (key,), "is missing", CORE)
-        if self.faults:
-            return None
-        try:
-            return Recipe.model_validate(settings | blocks)
-        except ValidationError as error:
-            self._gather(error, self.tree, (), CORE, Recipe)
-            return None
 
     def _keep(self, path: Path, node: Node) -> None:
         """Put a component's node in its place in the tree."""
@@ -239,6 +217,42 @@ class RecipeReader:
         self, place: Place, path: Path, message: str, owner: str | None = None, suggestion: str | None = None
     ) -> None:
         self.faults.append(Fault(place, dotted(path), message, suggestion, owner))
+
+
+class RecipeReader(BlockReader):
+    """Reads a recipe."""
+
+    def read(self) -> Recipe | None:
+        settings = self._settings()
+        blocks: dict[str, Any] = {}
+        for key, kind in BLOCKS.items():
+            if key in self.tree.value and not (key == "target_tokenizer" and self.tree.value[key].value is None):
+                blocks[key] = self._component(kind, self.tree.value[key], (key,))
+        for key, kind in LISTS.items():
+            if key in self.tree.value:
+                blocks[key] = self._components(kind, self.tree.value[key], (key,))
+        if "scheduler" not in self.tree.value:
+            blocks["scheduler"] = self._default("scheduler", "constant")
+        task = blocks.get("task")
+        if "metrics" not in self.tree.value and task is not None:
+            blocks["metrics"] = tuple(self._default("metrics", name) for name in task.metrics)
+        self._unknown_keys()
+        self._advise(task)
+        self.faults += contradictions(self.tree, blocks, settings, self.catalog, self.folder)
+        return self._whole(blocks, settings)
+
+    def _whole(self, blocks: dict[str, Any], settings: dict[str, Any]) -> Recipe | None:
+        """The recipe, where nothing is faulty or missing."""
+        for key, field in Recipe.model_fields.items():
+            if field.is_required() and key not in settings and key not in blocks and key != "metrics":
+                self._fault(self.tree.place, (key,), "is missing", CORE)
+        if self.faults:
+            return None
+        try:
+            return Recipe.model_validate(settings | blocks)
+        except ValidationError as error:
+            self._gather(error, self.tree, (), CORE, Recipe)
+            return None
 
 
 def _is_the_cores(type_: Any, location: Path) -> bool:

@@ -67,6 +67,8 @@ def type_in_words(schema: dict[str, Any]) -> str:
             return f"a list of: {type_in_words(items)}"
         case {"type": "object", "additionalProperties": dict(values)}:
             return f"a mapping of names to: {type_in_words(values)}"
+        case {"type": "object"}:
+            return "a mapping"
         case {"type": str(name)} if name in _WORDS:
             return _WORDS[name] + _bounds(schema)
     return json.dumps({key: value for key, value in schema.items() if key not in ("title", "default", "description")})

@@ -30,6 +30,7 @@ from lmkit.component import Component, build
 from lmkit.kinds import KINDS
 from lmkit.kinds.metric import Metric, MetricConfig
 from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.search import Choice, Integers, Search, Space
 from lmkit.kinds.task import Features, Ragged
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.plugins import load_plugins
@@ -46,6 +47,7 @@ OFFERS: dict[str, tuple[str, ...]] = {
     "scheduler": ("optimizer", "total_steps"),
     "metric": ("labels",),
     "tracker": ("run_folder", "run_name"),
+    "search": ("space", "seed"),
 }
 """What the builders of each kind may ask for."""
 
@@ -365,6 +367,48 @@ class ModelContract:
         )
         assert isinstance(model, nn.Module)
         return model
+
+
+class SearchContract:
+    """Inherit, and set the component; of the space only the first points are asked for."""
+
+    component: ClassVar[Component]
+    settings: ClassVar[Mapping[str, Any]] = {}
+
+    space: ClassVar[Space] = Space(
+        {"train.epochs": Integers(1, 3), "optimizer": Choice(({"use": "sgd", "lr": Choice((0.1, 0.01))}, "adamw"))}
+    )
+
+    def test_a_trial_has_the_same_settings_whenever_it_is_asked_for(self) -> None:
+        search, anew = self._search(), self._search()
+
+        assert [search(number, ()) for number in (0, 1, 2, 1, 0)] == [anew(number, ()) for number in (0, 1, 2, 1, 0)]
+
+    def test_the_settings_are_those_of_the_space(self) -> None:
+        for settings in self._points():
+            assert settings.keys() == self.space.dimensions.keys()
+            assert settings["train.epochs"] in (1, 2, 3)
+            assert settings["optimizer"] in ("adamw", {"use": "sgd", "lr": 0.1}, {"use": "sgd", "lr": 0.01})
+
+    def test_there_is_a_first_trial_and_after_the_end_none(self) -> None:
+        points = [self._search()(number, ()) for number in range(MOST)]
+        told = [settings is not None for settings in points]
+
+        assert told[0]
+        assert told == sorted(told, reverse=True)
+
+    def _points(self) -> list[Mapping[str, Any]]:
+        search = self._search()
+        return [settings for number in range(MOST) if (settings := search(number, ())) is not None]
+
+    def _search(self) -> Search:
+        config = self.component.config.model_validate({"use": self.component.name, **self.settings})
+        search: Search = build(self.component, config, space=self.space, seed=0)
+        return search
+
+
+MOST = 50
+"""How many points of a search are looked at."""
 
 
 class OptimizerContract:

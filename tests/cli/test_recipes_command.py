@@ -44,7 +44,7 @@ def test_a_new_recipe_is_a_copy_that_checks_and_is_checked_by_editors(lmkit: Cal
     assert lmkit("check", f"{name}.yaml").code == 0
     text = (here / f"{name}.yaml").read_text()
     assert f"lmkit run {name}.yaml" in text and "lmkit run recipes/" not in text
-    assert json.loads((here / "recipe.schema.json").read_text())["title"] == "A recipe of lmkit"
+    assert json.loads((here / "recipe.schema.json").read_text())["title"] == "A recipe or a sweep of lmkit"
 
 
 def test_nothing_is_overwritten(lmkit: Call, here: Path) -> None:

@@ -18,8 +18,9 @@ from lmkit.kinds.model import ModelConfig
 from lmkit.kinds.optimizer import OptimizerConfig
 from lmkit.plugins import load_plugins
 from lmkit.recipe.document import dump_document, parse_document, read_document
-from lmkit.recipe.json_schema import FILE, recipe_schema
 from lmkit.recipe.load import load_recipe
+from lmkit.sweep.json_schema import FILE, document_schema
+from lmkit.sweep.load import is_sweep, load_sweep
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
@@ -33,7 +34,7 @@ def catalog() -> Catalog:
 
 @pytest.fixture(scope="module")
 def validator(catalog: Catalog) -> Any:
-    schema = recipe_schema(catalog)
+    schema = document_schema(catalog)
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 
@@ -49,7 +50,7 @@ def verdicts(validator: Any, catalog: Catalog, tmp_path: Path) -> Verdicts:
         path = tmp_path / "recipe.yaml"
         path.write_text(dump_document(document))
         try:
-            load_recipe(path, (), catalog)
+            (load_sweep if is_sweep(path) else load_recipe)(path, (), catalog)
         except RecipeError:
             return validator.is_valid(document), False
         return validator.is_valid(document), True
@@ -73,7 +74,7 @@ def test_a_complete_recipe_is_valid(validator: Any, catalog: Catalog, path: Path
 def test_the_schema_beside_the_recipes_is_the_one_of_the_first_party_components(catalog: Catalog) -> None:
     kept = json.loads((RECIPES[0].parent / FILE).read_text())
 
-    assert kept == json.loads(json.dumps(recipe_schema(catalog))), "write it anew: lmkit schema -o recipes/" + FILE
+    assert kept == json.loads(json.dumps(document_schema(catalog))), "write it anew: lmkit schema -o recipes/" + FILE
 
 
 SOUND: dict[str, Any] = {
@@ -174,8 +175,8 @@ BROKEN: list[tuple[str, Any]] = [
 ]
 
 
-def edited(path: str, value: Any) -> dict[str, Any]:
-    document = copy.deepcopy(SOUND)
+def edited(path: str, value: Any, sound: dict[str, Any] | None = None) -> dict[str, Any]:
+    document = copy.deepcopy(sound or SOUND)
     inner: Any = document
     *above, key = path.split(".")
     for step in above:
@@ -243,6 +244,93 @@ def test_a_recipe_that_extends_another_may_say_less(validator: Any, document: An
     assert validator.is_valid(document) is valid
 
 
+SWEEP: dict[str, Any] = {
+    "name": "films",
+    "recipe": "sound.yaml",
+    "search": {"use": "random", "trials": 4},
+    "space": {
+        "optimizer.lr": {"log": [1e-5, 0.1]},
+        "train.batch_size": [16, 32],
+        "model.dropout": {"uniform": [0, 0.3]},
+        "model.layers": {"int": [1, 3]},
+        "train.epochs": {"value": 1},
+        "scheduler": {"choice": ["constant", {"use": "linear", "warmup": {"uniform": [0.0, 0.2]}}]},
+    },
+    "objective": {"metric": "validation/accuracy", "direction": "maximize"},
+    "executor": {"use": "local", "workers": 2, "threads": 1},
+    "budget": {"minutes": 5},
+    "confirm": {"best": 2, "seeds": 2},
+}
+
+BROKEN_SWEEPS: list[tuple[str, Any]] = [
+    *((key, MISSING) for key in ("name", "recipe", "search", "space")),
+    *(("search", wrong) for wrong in ("random", "rnadom", 3, None, {}, {"use": "grid", "trials": 3})),
+    *(("search.trials", wrong) for wrong in (0, -1, 1.5, "4", None)),
+    *(("space", wrong) for wrong in ({}, [], 3, None, {"seed": [1, 2]}, {"name": ["a", "b"]})),
+    *(
+        ("space", {"optimizer.lr": wrong})
+        for wrong in (0.1, None, "log", [], [0.1, 0.1], {}, {"lgo": [1e-5, 1e-3]}, {"log": [1e-5]}, {"log": 3})
+    ),
+    *(
+        ("space", {"optimizer.lr": wrong})
+        for wrong in (
+            {"log": [0, 1e-3]},
+            {"log": [-1.0, 1e-3]},
+            {"log": ["1e-5", 1e-3]},
+            {"log": [1e-5, 1e-4, 1e-3]},
+            {"log": [1e-5, 1e-3], "uniform": [0, 1]},
+            {"uniform": [True, 2]},
+            {"int": [1, 2.5]},
+            {"choice": []},
+            {"choice": 3},
+            {"value": 1, "choice": [1]},
+        )
+    ),
+    *((key, {"zzz": 1}) for key in ("objective", "executor", "budget", "confirm")),
+    *((key, 3) for key in ("objective", "executor", "budget", "confirm")),
+    ("objective", {"metric": 3}),
+    ("objective.direction", "max"),
+    ("executor.use", "ray"),
+    ("executor.workers", 0),
+    ("budget.minutes", 0),
+    ("confirm.best", 0),
+    ("repeats", 0),
+    ("repeats", "1"),
+    ("seed", -1),
+    ("zzz", 1),
+]
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> None:
+    (tmp_path / "sound.yaml").write_text(dump_document(SOUND))
+
+
+@pytest.mark.usefixtures("sound")
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("seed", 3),
+        ("repeats", 2),
+        ("budget", None),
+        ("search", {"use": "random", "trials": 1}),
+        ("space", {"optimizer": ["adamw", {"use": "sgd", "lr": {"log": [0.01, 0.1]}}]}),
+        ("objective", {"metric": "validation/loss"}),
+        ("executor", {"threads": 2}),
+    ],
+    ids=str,
+)
+def test_what_may_stand_in_a_sweep_is_taken_by_both(verdicts: Verdicts, path: str, value: Any) -> None:
+    assert verdicts(edited(path, value, SWEEP)) == (True, True)
+
+
+@pytest.mark.usefixtures("sound")
+@pytest.mark.parametrize(("path", "value"), BROKEN_SWEEPS, ids=str)
+def test_what_may_not_stand_in_a_sweep_is_refused_by_both(verdicts: Verdicts, path: str, value: Any) -> None:
+    assert verdicts(SWEEP) == (True, True)
+    assert verdicts(edited(path, value, SWEEP)) == (False, False)
+
+
 def test_every_setting_has_its_words_in_the_schema(validator: Any) -> None:
     schema = validator.schema
 
@@ -253,10 +341,12 @@ def test_every_setting_has_its_words_in_the_schema(validator: Any) -> None:
         f"{name}.{key}"
         for name, definition in schema["$defs"].items()
         for key, setting in definition.get("properties", {}).items()
-        if key != "use" and not setting.get("description")
+        if key != "use" and not setting.get("description") and name not in ("recipe", "sweep")
     ]
     assert bare == []
-    assert [key for key, setting in schema["properties"].items() if not setting.get("description")] == []
+    for whole in ("recipe", "sweep"):
+        bare = [key for key, setting in schema["$defs"][whole]["properties"].items() if not setting.get("description")]
+        assert bare == []
 
 
 class TwinConfig(OptimizerConfig):
@@ -276,9 +366,9 @@ class OddConfig(ModelConfig):
 def test_components_of_one_name_are_in_the_schema_under_their_full_names() -> None:
     twins = [Provided(Component(TwinConfig, build="a:b"), owner) for owner in ("one", "other")]
 
-    schema = recipe_schema(Catalog({"optimizer": twins}))
+    schema = document_schema(Catalog({"optimizer": twins}))
 
-    validator = jsonschema.Draft202012Validator({**schema, "required": []})
+    validator = jsonschema.Draft202012Validator(schema)
     assert schema["$defs"]["optimizer"]["anyOf"][-1] == {"enum": ["one/twin", "other/twin"]}
     assert validator.is_valid({"extends": "a", "optimizer": {"use": "one/twin"}})
     assert not validator.is_valid({"extends": "a", "optimizer": {"use": "twin"}})
@@ -293,7 +383,7 @@ def test_a_plugin_whose_settings_have_no_schema_harms_no_other(
     monkeypatch.setattr(OddConfig, "model_json_schema", failing)
     odd = [Provided(Component(OddConfig, build="a:b"), "odd")]
 
-    schema = recipe_schema(Catalog({"model": [*odd, catalog.find("model", "lstm")]}))
+    schema = document_schema(Catalog({"model": [*odd, catalog.find("model", "lstm")]}))
 
     assert {"enum": ["lstm", "odd"]} in schema["$defs"]["model"]["anyOf"]
 

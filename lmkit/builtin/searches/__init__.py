@@ -1,0 +1,1 @@
+"""Searches: grid and random."""

@@ -1,0 +1,27 @@
+"""Settings of the searches."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from lmkit.kinds.search import SearchConfig
+
+
+class GridConfig(SearchConfig):
+    """Every point of the space once, the first key changing slowest."""
+
+    use: Literal["grid"]
+
+    finite: ClassVar[bool] = True
+
+
+class RandomConfig(SearchConfig):
+    """Points drawn at random (Bergstra & Bengio, 2012): the value of a key in a trial depends on the sweep's seed, the
+    trial's number and the key alone."""
+
+    use: Literal["random"]
+
+    trials: Annotated[int, Field(gt=0)]
+    """How many points are drawn. Raised later, the first ones stay as they are."""

@@ -1,0 +1,235 @@
+"""From a sweep's file to a typed sweep: every fault at once, those of its recipe and of all its values included."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lmkit.catalog import Catalog
+from lmkit.component import ComponentConfig
+from lmkit.errors import Fault, Place, RecipeError
+from lmkit.kinds.data import splits_of
+from lmkit.kinds.search import Search, SearchConfig, Space
+from lmkit.recipe.complaints import shown
+from lmkit.recipe.document import Node, read_document
+from lmkit.recipe.layers import COMMAND_LINE, layered, merge, override
+from lmkit.recipe.load import ordered, read_tree
+from lmkit.recipe.reading import BlockReader
+from lmkit.recipe.schema import CORE, Recipe
+from lmkit.spelling import nearest
+from lmkit.sweep.schema import ObjectiveConfig, Sweep
+from lmkit.sweep.space import as_node, candidates, read_dimension
+
+MARKS = ("space", "search", "recipe")
+"""Keys by which a file is a sweep: no recipe has one of them."""
+
+TRIED = 8
+"""How many of the search's points are tried as whole recipes, for what lies between settings."""
+
+WATCHED = "validation/"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSweep:
+    """A sweep with its space, and the recipe that it varies."""
+
+    sweep: Sweep
+    space: Space
+    recipe: Recipe
+    notices: tuple[Fault, ...] = ()
+
+
+def is_sweep(path: Path) -> bool:
+    """Whether the file is a sweep, as far as it can be read."""
+    try:
+        tree = read_document(path, [])
+    except RecipeError:
+        return False
+    return any(tree.has(key) for key in MARKS)
+
+
+def load_sweep(path: Path, overrides: Sequence[str], catalog: Catalog) -> LoadedSweep:
+    """The sweep at `path` with `a.b=c` overrides applied. Raises RecipeError with every fault found."""
+    faults: list[Fault] = []
+    tree = override(read_document(path, faults), overrides)
+    if not isinstance(tree.value, dict):
+        raise RecipeError([*faults, Fault(tree.place, "", "a sweep is a mapping of keys to settings", owner=CORE)])
+    reader = SweepReader(tree, catalog, path.parent, faults)
+    found = reader.read()
+    if found is None or reader.faults:
+        raise RecipeError(ordered(reader.told()), ordered(reader.notices))
+    return found
+
+
+class SweepReader(BlockReader):
+    """Reads a sweep, and tries its values in its recipe."""
+
+    model = Sweep
+    blocks = {"search": "search"}
+    lists = {}
+    others = ()
+
+    def read(self) -> LoadedSweep | None:
+        written = self.tree.value.get("space")
+        self.tree = Node(
+            {k: v for k, v in self.tree.value.items() if k != "space"}, self.tree.place, self.tree.key_places
+        )
+        settings = self._settings()
+        search = self._component("search", self.tree.value["search"], ("search",)) if self.tree.has("search") else None
+        self._unknown_keys()
+        self._advise()
+        for key, field in Sweep.model_fields.items():
+            if field.is_required() and not self.tree.has(key) and not (key == "space" and written):
+                self._fault(self.tree.place, (key,), "is missing", CORE)
+        space = self._space(written, search) if written is not None else None
+        recipe_tree = self._recipe(settings.get("recipe"))
+        recipe = self._tried(recipe_tree) if recipe_tree is not None else None
+        if recipe_tree is not None and recipe is not None:
+            self._objective(recipe, settings.get("objective"))
+            if written is not None and space is not None:
+                self._values(written, space, recipe_tree)
+        if self.faults or space is None or recipe is None or recipe_tree is None or written is None:
+            return None
+        sweep = Sweep.model_validate(settings | {"search": search, "space": written.plain()})
+        self._first_points(sweep, space, recipe_tree, written)
+        return LoadedSweep(sweep, space, recipe, tuple(ordered(self.notices)))
+
+    def _space(self, written: Node, search: ComponentConfig | None) -> Space | None:
+        if not isinstance(written.value, dict) or not written.value:
+            message = "is a mapping of the recipe's settings to values, such as {optimizer.lr: {log: [1e-5, 1e-3]}}"
+            self._fault(written.place, ("space",), message, CORE)
+            return None
+        keys = list(written.value)
+        dimensions: dict[str, object] = {}
+        for key, node in written.value.items():
+            place = written.key_place(key)
+            parent = next((other for other in keys if key.startswith(f"{other}.")), None)
+            if parent is not None:
+                self._fault(place, ("space", key), f"{parent!r} is in the space too, and this is a part of it", CORE)
+            if key in ("seed", "name"):
+                way = "`repeats` runs each point on several seeds" if key == "seed" else "trials are named by the sweep"
+                self._fault(place, ("space", key), f"is nothing to search for; {way}", CORE)
+            dimensions[key] = read_dimension(node, f"space.{key}", self.faults)
+            if isinstance(search, SearchConfig) and search.finite and Space({key: dimensions[key]}).size is None:
+                message = f"search {search.use!r} needs values that can be counted: a list, or {{int: [low, high]}}"
+                self._fault(node.place, ("space", key), message, CORE)
+        return Space(dimensions)
+
+    def _recipe(self, name: str | None) -> Node | None:
+        """What the recipe's file says, all its layers merged."""
+        if name is None or self.folder is None:
+            return None
+        file = Path(os.path.normpath(self.folder / name))
+        if not file.is_file():
+            beside = [each.name for each in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
+            near = nearest(file.name, beside)
+            meant = os.path.join(os.path.dirname(name), near) if near else None
+            self._fault(self.tree.value["recipe"].place, ("recipe",), f"there is no file {file}", CORE, meant)
+            return None
+        if is_sweep(file):
+            self._fault(self.tree.value["recipe"].place, ("recipe",), f"{file} is a sweep itself", CORE)
+            return None
+        try:
+            return layered(file, (), self.faults)
+        except RecipeError as error:
+            self.faults += [fault for fault in error.faults if fault not in self.faults]
+            return None
+
+    def _tried(self, tree: Node) -> Recipe | None:
+        """The recipe; its faults are the sweep's."""
+        try:
+            return read_tree(tree, self.catalog, self._recipe_folder, []).recipe
+        except RecipeError as error:
+            self.faults += error.faults
+            return None
+
+    @property
+    def _recipe_folder(self) -> Path:
+        assert self.folder is not None  # a sweep is read from a file
+        return Path(os.path.normpath(self.folder / self.tree.value["recipe"].value)).parent
+
+    def _objective(self, recipe: Recipe, objective: ObjectiveConfig | None) -> None:
+        """Faults of a measure that the validation split has not, or of a direction that is the wrong one."""
+        if "train" not in recipe.stages:
+            self._fault(self.tree.value["recipe"].place, ("recipe",), "its stages train nothing", CORE)
+        splits = splits_of(recipe.data)
+        if "validation" not in splits:
+            message = f"trials are compared on the validation split; its data has {', '.join(splits)}"
+            self._fault(self.tree.value["recipe"].place, ("recipe",), message, CORE)
+        if objective is None:
+            return
+        metric, path = objective.metric, ("objective", "metric")
+        place = self.tree.find(path).place
+        split, _, measure = metric.rpartition("/")
+        near = measure if measure in recipe.measures else _near(measure, recipe.measures)
+        meant = f"{WATCHED}{near}" if near else None
+        if split == "test":
+            message = "the test split is kept for the end: a winner chosen by it would be partly luck"
+            self._fault(place, path, message, CORE, meant)
+        elif metric != f"{WATCHED}{measure}" or measure not in recipe.measures:
+            there = ", ".join(f"{WATCHED}{name}" for name in recipe.measures)
+            message = "is no measure of the recipe's validation split" + ("" if meant else f"; there are {there}")
+            self._fault(place, path, message, CORE, meant)
+        elif objective.direction is not None:
+            right = {"max": "maximize", "min": "minimize"}[recipe.measures[measure]]
+            if objective.direction != right:
+                at = ("objective", "direction")
+                self._fault(self.tree.find(at).place, at, f"{metric} is better the other way", CORE, right)
+
+    def _values(self, written: Node, space: Space, recipe: Node) -> None:
+        """Faults of values that the recipe cannot have: each is tried among the first of all other keys."""
+        tried = {k: [*candidates(node)] for k, node in written.value.items() if space.dimensions[k] is not None}
+        firsts = {key: values[0] for key, values in tried.items()}
+        known = self._try(recipe, written, firsts)
+        for key, values in tried.items():
+            for value in values[1:]:
+                self._try(recipe, written, firsts | {key: value}, key, known)
+
+    def _first_points(self, sweep: Sweep, space: Space, recipe: Node, written: Node) -> None:
+        """Faults of values that are right each by itself, and not together."""
+        search: Search = self.catalog.build("search", sweep.search, space=space, seed=sweep.seed)
+        for number in range(TRIED):
+            settings = search(number, ())
+            if settings is None:
+                return
+            values = {key: as_node(value, written.key_place(key)) for key, value in settings.items()}
+            self._try(recipe, written, values)
+
+    def _try(
+        self,
+        recipe: Node,
+        written: Node,
+        values: dict[str, Node],
+        varied: str | None = None,
+        known: Sequence[Fault] = (),
+    ) -> Sequence[Fault]:
+        """The faults of the recipe with these values, of which one may be `varied`; those not `known` are told."""
+        tree = recipe
+        for key, node in values.items():
+            place = written.key_place(key)
+            for step in reversed(key.split(".")):
+                node = Node({step: node}, place, {step: place})
+            tree = merge(tree, node)
+        try:
+            read_tree(tree, self.catalog, self._recipe_folder, [])
+        except RecipeError as error:
+            plain = {key: node.plain() for key, node in values.items() if key == (varied or key)}
+            place = written.key_place(varied) if varied else written.place
+            told = [_told_here(fault, place, f"with {shown(plain)}") for fault in error.faults if fault not in known]
+            self.faults += [fault for fault in told if fault not in self.faults]
+            return error.faults
+        return ()
+
+
+def _told_here(fault: Fault, place: Place, which: str) -> Fault:
+    """A fault of a value where it stands in the space; one of the recipe's, at the key that brings it about."""
+    if fault.place.source == place.source or fault.place.source.startswith(COMMAND_LINE):
+        return replace(fault, path=f"space.{fault.path}")
+    return replace(fault, place=place, path="space", message=f"{which}: {fault.path}: {fault.message}")
+
+
+def _near(measure: str, measures: Iterable[str]) -> str | None:
+    """The measure that was probably meant: `macro_f1` where there is no `f1`."""
+    return next((name for name in measures if name.endswith(f"_{measure}")), None) or nearest(measure, measures)
