@@ -84,8 +84,7 @@ def build(component: Component, config: ComponentConfig, **offered: Any) -> Any:
     PluginError for one that asks for what its kind does not offer.
     """
     builder = component.load()
-    parameters = list(inspect.signature(builder).parameters.values())[1:]
-    asked = {p.name: p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+    asked = asked_for(builder)
     unknown = [name for name, p in asked.items() if name not in offered and p.default is p.empty]
     if unknown:
         raise PluginError(
@@ -93,3 +92,9 @@ def build(component: Component, config: ComponentConfig, **offered: Any) -> Any:
             f"its kind offers {', '.join(sorted(offered)) or 'nothing'}"
         )
     return builder(config, **{name: offered[name] for name in asked if name in offered})
+
+
+def asked_for(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """What a builder's signature names beside its config."""
+    parameters = list(inspect.signature(builder).parameters.values())[1:]
+    return {p.name: p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}

@@ -23,7 +23,16 @@ from lmkit.builtin.optimizers.config import AdamConfig, AdamWConfig, SgdConfig
 from lmkit.builtin.schedulers.config import ConstantConfig, CosineConfig, InverseSqrtConfig, LinearConfig
 from lmkit.builtin.searches.config import GridConfig, RandomConfig
 from lmkit.builtin.tasks.config import TextClassificationConfig, TokenClassificationConfig, TranslationConfig
-from lmkit.builtin.tokenizers.config import BpeConfig, PretrainedTokenizerConfig, WordpieceConfig
+from lmkit.builtin.tokenizers.config import (
+    BpeConfig,
+    ByteConfig,
+    ByteLevelBpeConfig,
+    CharConfig,
+    PretrainedTokenizerConfig,
+    UnigramConfig,
+    WhitespaceConfig,
+    WordpieceConfig,
+)
 from lmkit.builtin.trackers.config import WandbConfig
 from lmkit.component import Component
 from lmkit.hookspecs import hookimpl
@@ -58,6 +67,11 @@ def provide_tokenizers() -> list[Component]:
         Component(PretrainedTokenizerConfig, build="lmkit.builtin.tokenizers.pretrained:build_pretrained"),
         Component(WordpieceConfig, build="lmkit.builtin.tokenizers.fitted:build_wordpiece"),
         Component(BpeConfig, build="lmkit.builtin.tokenizers.fitted:build_bpe"),
+        Component(ByteLevelBpeConfig, build="lmkit.builtin.tokenizers.fitted:build_byte_level_bpe"),
+        Component(UnigramConfig, build="lmkit.builtin.tokenizers.unigram:build_unigram"),
+        Component(CharConfig, build="lmkit.builtin.tokenizers.whole:build_char"),
+        Component(ByteConfig, build="lmkit.builtin.tokenizers.whole:build_byte"),
+        Component(WhitespaceConfig, build="lmkit.builtin.tokenizers.whole:build_whitespace"),
     ]
 
 

@@ -1,4 +1,7 @@
-"""The cache of tokenised rows: a folder for each content, built once, read as memory-mapped Arrow."""
+"""The cache: what was made of the rows, by sort and by a hash of all that went into it; made once, then read.
+
+Features are memory-mapped Arrow. `cached` keeps what is of another sort.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +22,11 @@ from lmkit.kinds.task import Features, Ragged
 from lmkit.records.files import disk_errors, write_atomic
 
 FORMAT = 1
+
+FEATURES, TOKENIZERS = SORTS = ("features", "tokenizers")
+"""The folders of the cache."""
+
+Made = TypeVar("Made")
 
 
 def cache_folder() -> Path:
@@ -42,25 +51,42 @@ def cache_key(table: pa.Table, columns: list[str], *settings: Any) -> str:
 
 def cached_features(key: str, make: Callable[[], Features]) -> tuple[Features, bool]:
     """The features stored under `key`, and whether they were there; where not, one process makes and stores them."""
+    return cached(FEATURES, f"{key}.arrow", _read, make, lambda features: partial(_write, features=features))
+
+
+def cached(
+    sort: str,
+    name: str,
+    read: Callable[[Path], Made | None],
+    make: Callable[[], Made],
+    writer: Callable[[Made], Callable[[Path], None] | None],
+) -> tuple[Made, bool]:
+    """What is stored under `name`, and whether it was there; where not, one process makes and stores it.
+
+    `read` gives None where nothing is there or it is damaged. `writer` gives what writes a value to a path, or None
+    for a value that cannot be kept.
+    """
     from filelock import FileLock
 
-    folder = cache_folder() / "features"
-    path = folder / f"{key}.arrow"
+    folder = cache_folder() / sort
+    path = folder / name
     with disk_errors(folder):
-        if (found := _read(path)) is not None:
+        if (found := read(path)) is not None:
             return found, True
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{key}.lock"):
-            if (found := _read(path)) is not None:
+        with FileLock(path.with_suffix(".lock")):
+            if (found := read(path)) is not None:
                 return found, True
-            features = make()
-            write_atomic(path, lambda temporary: _write(temporary, features))
-            return features, False
+            made = make()
+            if (write := writer(made)) is not None:
+                write_atomic(path, write)
+            return made, False
 
 
 def clear_cache() -> None:
-    """Remove all tokenised rows; they are made again when they are needed."""
-    shutil.rmtree(cache_folder() / "features", ignore_errors=True)
+    """Remove all that is in the cache; it is made again when it is needed."""
+    for sort in SORTS:
+        shutil.rmtree(cache_folder() / sort, ignore_errors=True)
 
 
 def _write(path: Path, features: Features) -> None:

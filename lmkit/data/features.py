@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import lmkit
 from lmkit.data.cache import cache_key, cached_features
 from lmkit.data.prepare import Rows, note_truncation
+from lmkit.data.tokenizers import library_versions
 from lmkit.kinds.task import Features, Task
 from lmkit.kinds.tokenizer import Tokenizer
 
@@ -34,8 +35,8 @@ def prepare_features(
 ) -> Prepared:
     """Encode every split, or read what an earlier run stored. `owner` names the task's plugin and its version."""
     ledger, features, cached = rows.ledger, {}, True
-    versions = (lmkit.__version__, owner, _tokenizers_version())
-    tokenizers = [(each.serialized(), each.begin, each.end) for each in (tokenizer, target_tokenizer)]
+    versions = (lmkit.__version__, owner, library_versions())
+    tokenizers = [each.to_json() for each in (tokenizer, target_tokenizer)]
     settings = (recipe.task.model_dump(mode="json"), rows.labels, *tokenizers)
     columns = [column.name for column in recipe.task.columns]
     for split, table in rows.splits.items():
@@ -58,9 +59,3 @@ def training_texts(recipe: Recipe, rows: Rows, roles: tuple[str, ...]) -> Callab
                     yield value if isinstance(value, str) else " ".join(value)
 
     return texts
-
-
-def _tokenizers_version() -> str:
-    import tokenizers
-
-    return str(tokenizers.__version__)

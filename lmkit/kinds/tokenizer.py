@@ -1,17 +1,20 @@
 """Tokenizers turn text into token ids and back.
 
 A builder is offered `texts`, a function that gives the training texts anew each time it is called,
-and `folder` (the recipe's); it returns a `Tokenizer`.
+and `folder` (the recipe's); it returns a `Tokenizer`. What a builder that asks for `texts` and not for `folder`
+makes is cached: it is called again only for other texts, other settings or another version.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmkit.component import ComponentConfig
+from lmkit.errors import DataError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Backend
@@ -54,34 +57,89 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, without special tokens and without a limit."""
-        encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        try:
+            encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        except TypeError as cause:
+            raise _refused(texts) from cause
         return [encoding.ids for encoding in encodings]
 
     def encode_words(self, sentences: Sequence[Sequence[str]]) -> Words:
-        """The ids of sentences that are split into words already."""
-        encodings = self.backend.encode_batch(
-            [list(sentence) for sentence in sentences], is_pretokenized=True, add_special_tokens=False
-        )
-        return Words([e.ids for e in encodings], [[int(w or 0) for w in e.word_ids] for e in encodings])
+        """The ids of sentences that are split into words already: those of the words with a space between them.
+
+        A piece belongs to the word in which it begins, one that holds nothing but the space to the word before it.
+        """
+        texts = [" ".join(sentence) for sentence in sentences]
+        try:
+            encodings = self.backend.encode_batch(texts, add_special_tokens=False)
+        except TypeError as cause:
+            raise _refused(texts) from cause
+        words = [_words(sentence, e.offsets) for sentence, e in zip(sentences, encodings, strict=True)]
+        return Words([encoding.ids for encoding in encodings], words)
 
     def decode(self, ids: Iterable[Sequence[int]]) -> list[str]:
         """The text of each sequence of ids; special tokens are left out."""
         return self.backend.decode_batch([list(sequence) for sequence in ids], skip_special_tokens=True)
 
     def serialized(self) -> str:
-        """All that it is, as the JSON of tokenizer.json; equal for equal tokenizers."""
+        """The JSON of tokenizer.json; equal for equal tokenizers."""
         return self.backend.to_str()
+
+    def to_json(self) -> str:
+        """All that it is, as `from_json` reads it. Raises TypeError or ValueError for extras that JSON has no word
+        for, Exception for a backend with parts written in Python."""
+        value = {name: getattr(self, name) for name in ("pad", "unknown", "begin", "end", "mask", "extras")}
+        value["encode_special_tokens"] = self.backend.encode_special_tokens
+        return json.dumps(value | {"backend": self.serialized()}, sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Tokenizer:
+        """The tokenizer that `to_json` wrote."""
+        from tokenizers import Tokenizer as Backend
+
+        value = json.loads(text)
+        backend = Backend.from_str(value.pop("backend"))
+        backend.encode_special_tokens = value.pop("encode_special_tokens")
+        return cls(backend, **value)
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json and tokenizer_config.json, which transformers loads."""
-        import json
-
         special = {"pad_token": self.pad, "unk_token": self.unknown, "cls_token": self.begin, "sep_token": self.end}
         if self.mask is not None:
             special["mask_token"] = self.mask
         named = {key: self.backend.id_to_token(number) for key, number in special.items()}
-        config = {"tokenizer_class": "PreTrainedTokenizerFast", **named, **self.extras}
+        typed = {"split_special_tokens": True} if self.backend.encode_special_tokens else {}
+        config = {"tokenizer_class": "PreTrainedTokenizerFast", **named, **typed, **self.extras}
         (folder / "tokenizer.json").write_text(self.serialized(), encoding="utf-8")
         (folder / "tokenizer_config.json").write_text(
             json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8"
         )
+
+
+def _words(sentence: Sequence[str], spans: Sequence[tuple[int, int]]) -> list[int]:
+    """The index of its word for each piece, given the piece's span in the words joined by spaces."""
+    word_of: list[int] = []  # of each character; the space after a word counts as the word's
+    first: list[int] = []  # the first character from there on that is no space between words
+    for number, word in enumerate(sentence):
+        place = len(word_of)
+        word_of += [number] * (len(word) + 1)
+        first += [*range(place, place + len(word)), place + len(word) + 1]
+    for place in reversed(range(len(first) - 1)):
+        if first[place] > place:
+            first[place] = first[place + 1]
+    last = len(word_of) - 1
+    return [word_of[min(first[start] if first[start] < end else start, last)] for start, end in spans]
+
+
+def _refused(texts: Sequence[str]) -> DataError:
+    """Why the library takes no text of these for text."""
+    for number, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError as cause:
+            return DataError(
+                f"text {number} cannot be encoded: its character {cause.start} is {text[cause.start]!a}, half of a "
+                "surrogate pair and no character of Unicode; replace it"
+            )
+        except AttributeError:
+            return DataError(f"text {number} cannot be encoded: it is {text!r}, no text")
+    return DataError("the tokenizer takes these texts for none")

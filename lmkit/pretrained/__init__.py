@@ -49,6 +49,7 @@ def pretrained_tokenizer(folder: Path) -> Tokenizer:
     backend.no_truncation()
     backend.no_padding()
     config = _json(folder / "special_tokens_map.json") | _json(folder / "tokenizer_config.json")
+    backend.encode_special_tokens = config.get("split_special_tokens") is True
 
     def number(*keys: str) -> int | None:
         for key in keys:

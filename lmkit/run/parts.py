@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ from torch import nn
 
 from lmkit.data.features import Prepared, prepare_features, training_texts
 from lmkit.data.prepare import Rows
+from lmkit.data.tokenizers import Texts, cached_tokenizer, fitted_on_texts
 from lmkit.errors import PluginError
 from lmkit.kinds.metric import Metric
 from lmkit.kinds.task import Features, Task
-from lmkit.kinds.tokenizer import Tokenizer
+from lmkit.kinds.tokenizer import Tokenizer, TokenizerConfig
 from lmkit.recipe.schema import Recipe
 
 if TYPE_CHECKING:
@@ -64,17 +66,15 @@ class Parts:
         return {name: own[name] if fill is None else fill for name, fill in self.task.padding.items()}
 
 
-def build_tokenizers(recipe: Recipe, rows: Rows, folder: Path, catalog: Catalog) -> tuple[Tokenizer, Tokenizer]:
+def build_tokenizers(recipe: Recipe, rows: Rows, folder: Path, plugins: Plugins) -> tuple[Tokenizer, Tokenizer]:
     """The source and the target tokenizer: one and the same unless the recipe names two."""
     if recipe.target_tokenizer is None:
         texts = training_texts(recipe, rows, ("input", "target"))
-        tokenizer: Tokenizer = catalog.build("tokenizer", recipe.tokenizer, texts=texts, folder=folder)
+        tokenizer = _build_tokenizer(recipe.tokenizer, texts, folder, plugins)
         return tokenizer, tokenizer
     return (
-        catalog.build("tokenizer", recipe.tokenizer, texts=training_texts(recipe, rows, ("input",)), folder=folder),
-        catalog.build(
-            "tokenizer", recipe.target_tokenizer, texts=training_texts(recipe, rows, ("target",)), folder=folder
-        ),
+        _build_tokenizer(recipe.tokenizer, training_texts(recipe, rows, ("input",)), folder, plugins),
+        _build_tokenizer(recipe.target_tokenizer, training_texts(recipe, rows, ("target",)), folder, plugins),
     )
 
 
@@ -88,9 +88,7 @@ def build_task(recipe: Recipe, rows: Rows, tokenizers: tuple[Tokenizer, Tokenize
 def build_data(
     recipe: Recipe, rows: Rows, task: Task, tokenizers: tuple[Tokenizer, Tokenizer], plugins: Plugins
 ) -> Prepared:
-    owner = plugins.catalog.find("task", recipe.task.use).owner
-    version = next((plugin.version for plugin in plugins.found if plugin.name == owner), None)
-    return prepare_features(recipe, rows, task, *tokenizers, owner=f"{owner} {version}")
+    return prepare_features(recipe, rows, task, *tokenizers, owner=_owner("task", recipe.task.use, plugins))
 
 
 def build_model(
@@ -128,3 +126,34 @@ def build_metrics(recipe: Recipe, labels: tuple[str, ...], catalog: Catalog) -> 
         NamedMetric(config.use, config.measures, catalog.build("metric", config, labels=labels))
         for config in recipe.metrics
     ]
+
+
+def _build_tokenizer(config: TokenizerConfig, texts: Texts, folder: Path, plugins: Plugins) -> Tokenizer:
+    """From the cache, where it depends on nothing but its settings and the training texts."""
+    builder = plugins.catalog.find("tokenizer", config.use).component.load()
+    make = partial(_made_tokenizer, config, texts, folder, plugins)
+    if not fitted_on_texts(builder):
+        return make()
+    return cached_tokenizer(config, builder, _owner("tokenizer", config.use, plugins), texts, make)
+
+
+def _made_tokenizer(config: TokenizerConfig, texts: Texts, folder: Path, plugins: Plugins) -> Tokenizer:
+    tokenizer = plugins.catalog.build("tokenizer", config, texts=texts, folder=folder)
+    if not isinstance(tokenizer, Tokenizer):
+        raise PluginError(
+            f"tokenizer {config.use!r} was built as a {type(tokenizer).__name__}, not a lmkit.kinds.tokenizer.Tokenizer"
+        )
+    try:
+        tokenizer.to_json()
+    except Exception as cause:  # the library raises no narrower one
+        raise PluginError(
+            f"tokenizer {config.use!r} cannot be written, so no model that needs it could be saved: {cause}"
+        ) from cause
+    return tokenizer
+
+
+def _owner(kind: str, name: str, plugins: Plugins) -> str:
+    """The plugin that provides a component, and its version."""
+    owner = plugins.catalog.find(kind, name).owner
+    version = next((plugin.version for plugin in plugins.found if plugin.name == owner), None)
+    return f"{owner} {version}"

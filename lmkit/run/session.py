@@ -118,7 +118,7 @@ def _check_splits(recipe: Recipe, rows: Rows) -> None:
 
 def _build(recipe: Recipe, rows: Rows, base: Path, plugins: Plugins, hardware: Hardware) -> Parts:
     catalog = plugins.catalog
-    tokenizers = build_tokenizers(recipe, rows, base, catalog)
+    tokenizers = build_tokenizers(recipe, rows, base, plugins)
     task = build_task(recipe, rows, tokenizers, catalog)
     data = build_data(recipe, rows, task, tokenizers, plugins)
     torch.manual_seed(recipe.seed)  # so that the weights' start does not depend on what was drawn before

@@ -163,6 +163,7 @@ class TokenizerContract:
             assert len(ids) == len(words)
             assert words == sorted(words)
             assert set(words) == set(range(len(sentence)))
+        assert encoded.ids == tokenizer.encode([" ".join(sentence) for sentence in sentences])
 
     def test_special_tokens_have_ids_of_their_own(self, tokenizer: Tokenizer) -> None:
         special = [tokenizer.pad, tokenizer.unknown, tokenizer.begin, tokenizer.end]
@@ -177,6 +178,11 @@ class TokenizerContract:
 
         assert loaded.encode(self.texts) == tokenizer.encode(self.texts)
         assert (loaded.pad, loaded.begin, loaded.end) == (tokenizer.pad, tokenizer.begin, tokenizer.end)
+
+    def test_all_that_it_is_can_be_written_and_read(self, tokenizer: Tokenizer) -> None:
+        written = tokenizer.to_json()
+
+        assert Tokenizer.from_json(written).to_json() == written
 
 
 class MetricContract:

@@ -11,7 +11,7 @@ from lmkit.kinds.tokenizer import TokenizerConfig
 
 
 class PretrainedTokenizerConfig(TokenizerConfig):
-    """The tokenizer that belongs to pretrained weights."""
+    """The tokenizer that belongs to pretrained weights. Whether it keeps spacing is theirs to say."""
 
     use: Literal["pretrained"]
 
@@ -26,22 +26,94 @@ class FittedTokenizerConfig(TokenizerConfig):
     """What tokenizers that are fitted on the training texts have in common."""
 
     vocab_size: Annotated[int, Field(ge=100)] = 8000
-    """Pieces in the vocabulary at most, special tokens included. Larger: shorter texts, a larger embedding."""
-
-    min_frequency: Annotated[int, Field(ge=1)] = 2
-    """How often a pair of pieces must occur to become one."""
+    """Tokens in the vocabulary at most, special ones included. Larger: shorter texts, a larger embedding."""
 
     lowercase: bool = False
     """Whether texts are lower-cased first."""
 
 
-class WordpieceConfig(FittedTokenizerConfig):
-    """WordPiece (Schuster & Nakajima, 2012; as in BERT): for text that is read, since spacing is not kept."""
+class PairsConfig(FittedTokenizerConfig):
+    """What tokenizers that join pairs of pieces have in common."""
+
+    min_frequency: Annotated[int, Field(ge=1)] = 2
+    """How often a pair of pieces must occur to become one."""
+
+
+class WordpieceConfig(PairsConfig):
+    """WordPiece (Schuster & Nakajima, 2012; as in BERT): for text that is read, since spacing is not kept.
+
+    A word of more than 100 characters is unknown.
+    """
 
     use: Literal["wordpiece"]
 
 
-class BpeConfig(FittedTokenizerConfig):
-    """Byte-pair encoding (Sennrich et al., 2016) with spaces kept as pieces: for text that is written."""
+class BpeConfig(PairsConfig):
+    """Byte-pair encoding (Sennrich et al., 2016) with spaces kept as pieces: for text that is written.
+
+    Spacing is kept. Decoding gives the text in Unicode's composed form (NFC), without characters that the training
+    texts do not have; the character U+2581, which stands for the space, becomes one.
+    """
 
     use: Literal["bpe"]
+
+
+class ByteLevelBpeConfig(PairsConfig):
+    """Byte-pair encoding of the text's bytes (as in GPT-2): nothing is unknown, for any language and any sign.
+
+    Decoding gives back every text exactly, unless `lowercase` is set.
+    """
+
+    use: Literal["byte-level-bpe"]
+
+    vocab_size: Annotated[int, Field(ge=261)] = 8000
+    """Tokens in the vocabulary at most, special ones included, of which 256 are the bytes."""
+
+
+class UnigramConfig(FittedTokenizerConfig):
+    """The likeliest pieces by a unigram language model (Kudo, 2018; as in SentencePiece, which fits it).
+
+    Spacing is kept. Decoding gives the text in Unicode's composed form (NFC), without characters that the training
+    texts do not have; the character U+2581, which stands for the space, becomes one.
+    """
+
+    use: Literal["unigram"]
+
+    character_coverage: Annotated[float, Field(ge=0.98, le=1)] = 1.0
+    """Share of the training texts' characters that the vocabulary spells; the rarest are unknown. Lower (0.9995) for
+    scripts of many characters, such as Chinese, in a small vocabulary."""
+
+
+class CharConfig(FittedTokenizerConfig):
+    """A token for each character (Unicode code point) of the training texts, the commonest first: no word is unknown,
+    and texts are long.
+
+    Decoding gives back exactly every text of known characters, unless `lowercase` is set; unknown ones are left out.
+    """
+
+    use: Literal["char"]
+
+    min_frequency: Annotated[int, Field(ge=1)] = 1
+    """How often a character must occur in the training texts to be known."""
+
+
+class WhitespaceConfig(FittedTokenizerConfig):
+    """The words between white space of the training texts, the commonest first, punctuation still attached: for texts
+    that are cut into words already, and as the plainest baseline.
+
+    Spacing is not kept: decoding puts one space between words and leaves unknown ones out.
+    """
+
+    use: Literal["whitespace"]
+
+    min_frequency: Annotated[int, Field(ge=1)] = 2
+    """How often a word must occur in the training texts to be known."""
+
+
+class ByteConfig(TokenizerConfig):
+    """The 256 bytes of UTF-8 (as in ByT5): nothing is fitted, nothing is unknown, and texts are longest.
+
+    Decoding gives back every text exactly.
+    """
+
+    use: Literal["byte"]

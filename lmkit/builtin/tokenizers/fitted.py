@@ -1,18 +1,13 @@
-"""Tokenizers fitted on the training texts, on the `tokenizers` library."""
+"""Tokenizers of pieces of words, joined from pairs that are frequent in the training texts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 from tokenizers import Tokenizer as Backend
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
-from lmkit.builtin.tokenizers.config import BpeConfig, FittedTokenizerConfig, WordpieceConfig
+from lmkit.builtin.tokenizers.config import BpeConfig, ByteLevelBpeConfig, PairsConfig, WordpieceConfig
+from lmkit.builtin.tokenizers.special import SPECIAL, UNKNOWN, Texts, check_size, framed
 from lmkit.kinds.tokenizer import Tokenizer
-
-PAD, UNKNOWN, BEGIN, END, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-
-Texts = Callable[[], Iterator[str]]
 
 
 def build_wordpiece(config: WordpieceConfig, *, texts: Texts) -> Tokenizer:
@@ -34,35 +29,49 @@ def build_wordpiece(config: WordpieceConfig, *, texts: Texts) -> Tokenizer:
     backend.normalizer = normalizer
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
-    backend.add_special_tokens(list(SPECIAL))
-    return _framed(backend)
+    check_size(backend.get_vocab_size(), config.vocab_size, config.use)
+    return framed(backend)
 
 
 def build_bpe(config: BpeConfig, *, texts: Texts) -> Tokenizer:
     backend = Backend(models.BPE(unk_token=UNKNOWN))
-    steps: list[normalizers.Normalizer] = [normalizers.NFC()]
-    backend.normalizer = normalizers.Sequence([*steps, *_lowercase(config)])
+    backend.normalizer = spaced(config.lowercase)
     # Words are cut at spaces and around punctuation; a word's leading space belongs to its first piece.
-    backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(prepend_scheme="never"), pre_tokenizers.Punctuation()]
+    )
     backend.decoder = decoders.Metaspace()
-    trainer = trainers.BpeTrainer(
+    backend.train_from_iterator(texts(), _pairs(config))
+    check_size(backend.get_vocab_size(), config.vocab_size, config.use)
+    return framed(backend)
+
+
+def build_byte_level_bpe(config: ByteLevelBpeConfig, *, texts: Texts) -> Tokenizer:
+    backend = Backend(models.BPE())
+    if config.lowercase:
+        backend.normalizer = normalizers.Lowercase()
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.train_from_iterator(texts(), _pairs(config, pre_tokenizers.ByteLevel.alphabet()))
+    return framed(backend)
+
+
+def spaced(lowercase: bool) -> normalizers.Normalizer:
+    """Texts in composed form, each with a space before it, so that its first word is like any other."""
+    steps: list[normalizers.Normalizer] = [normalizers.NFC()]
+    return normalizers.Sequence(
+        [*steps, *([normalizers.Lowercase()] if lowercase else []), normalizers.Prepend("\u2581")]
+    )
+
+
+def _pairs(config: PairsConfig, alphabet: list[str] | None = None) -> trainers.BpeTrainer:
+    return trainers.BpeTrainer(
         vocab_size=config.vocab_size,
         min_frequency=config.min_frequency,
         special_tokens=list(SPECIAL),
+        initial_alphabet=alphabet or [],
         show_progress=False,
     )
-    backend.train_from_iterator(texts(), trainer)
-    return _framed(backend)
-
-
-def _framed(backend: Backend) -> Tokenizer:
-    """The tokenizer with its special tokens, which trainers number first, and where transformers puts them."""
-    pad, unknown, begin, end, mask = range(len(SPECIAL))
-    backend.encode_special_tokens = True  # a text that says [PAD] means the word
-    backend.post_processor = processors.TemplateProcessing(
-        single=f"{BEGIN} $A {END}", pair=f"{BEGIN} $A {END} $B:1 {END}:1", special_tokens=[(BEGIN, begin), (END, end)]
-    )
-    return Tokenizer(backend, pad, unknown, begin, end, mask)
 
 
 def _letters(normalizer: normalizers.Normalizer, texts: Texts) -> list[str]:
@@ -71,7 +80,3 @@ def _letters(normalizer: normalizers.Normalizer, texts: Texts) -> list[str]:
     for text in texts():
         found.update(normalizer.normalize_str(text))
     return sorted(letter for letter in found if not letter.isspace())
-
-
-def _lowercase(config: FittedTokenizerConfig) -> list[normalizers.Normalizer]:
-    return [normalizers.Lowercase()] if config.lowercase else []

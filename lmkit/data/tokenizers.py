@@ -1,0 +1,98 @@
+"""Tokenizers that are fitted on the training texts: fitted once for equal texts, settings and versions."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import lmkit
+from lmkit.component import ComponentConfig, asked_for
+from lmkit.data.cache import FORMAT, TOKENIZERS, cached
+from lmkit.kinds.tokenizer import Tokenizer
+
+Texts = Callable[[], Iterator[str]]
+
+
+def fitted_on_texts(builder: Callable[..., Any]) -> bool:
+    """Whether what a builder makes depends on its settings and the training texts, and on nothing else that is offered.
+
+    One that asks for the recipe's folder as well may read files there.
+    """
+    asked = asked_for(builder)
+    return "texts" in asked and "folder" not in asked
+
+
+def cached_tokenizer(
+    config: ComponentConfig, builder: Callable[..., Any], owner: str, texts: Texts, make: Callable[[], Tokenizer]
+) -> Tokenizer:
+    """The tokenizer that `make` would fit, from the cache where it is there. `owner` names the plugin and its version.
+
+    One that would not be the same when it is read again is made each time.
+    """
+    key = _key(texts, owner, _source(builder), lmkit.__version__, library_versions(), config.model_dump(mode="json"))
+    tokenizer, _ = cached(TOKENIZERS, f"{key}.json", _read, make, _writer)
+    return tokenizer
+
+
+def library_versions() -> dict[str, str | None]:
+    """The versions of the libraries that fit tokenizers and encode."""
+    return {name: _version(name) for name in ("tokenizers", "sentencepiece")}
+
+
+def _key(texts: Texts, *settings: Any) -> str:
+    """A hash of the texts in their order, and of all that makes a tokenizer of them."""
+    found = hashlib.blake2b(digest_size=16)
+    found.update(json.dumps([FORMAT, *settings], sort_keys=True, default=str).encode())
+    for text in texts():
+        content = text.encode()
+        found.update(len(content).to_bytes(8, "little"))
+        found.update(content)
+    return found.hexdigest()
+
+
+def _source(builder: Callable[..., Any]) -> str | None:
+    """A hash of the file that a builder is in, which changes under its author's hands while the version stays."""
+    try:
+        file = inspect.getsourcefile(inspect.unwrap(builder))
+        return hashlib.blake2b(Path(file or "").read_bytes(), digest_size=16).hexdigest()
+    except (OSError, TypeError):
+        return None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _writer(tokenizer: Tokenizer) -> Callable[[Path], None] | None:
+    """What writes the tokenizer; None for one that is something more than what is written."""
+    content = tokenizer.to_json()
+    if type(tokenizer) is not Tokenizer or Tokenizer.from_json(content).to_json() != content:
+        return None
+    return partial(_write, content=content)
+
+
+def _write(path: Path, content: str) -> None:
+    path.write_text(json.dumps({"digest": _digest(content), "tokenizer": content}), encoding="utf-8")
+
+
+def _read(path: Path) -> Tokenizer | None:
+    """The stored tokenizer; None where there is none or it is damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        content = value["tokenizer"]
+        return Tokenizer.from_json(content) if value["digest"] == _digest(content) else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _digest(content: str) -> str:
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
