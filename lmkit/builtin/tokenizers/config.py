@@ -74,7 +74,8 @@ class UnigramConfig(FittedTokenizerConfig):
     """The likeliest pieces by a unigram language model (Kudo, 2018; as in SentencePiece, which fits it).
 
     Spacing is kept. Decoding gives the text in Unicode's composed form (NFC), without characters that the training
-    texts do not have; the character U+2581, which stands for the space, becomes one.
+    texts do not have; the character U+2581, which stands for the space, becomes one, and U+0000, U+001F and U+2585,
+    which SentencePiece keeps for itself, are never known.
     """
 
     use: Literal["unigram"]

@@ -35,9 +35,10 @@ def build_unigram(config: UnigramConfig, *, texts: Texts) -> Tokenizer:
 
 
 def _plain(normalizer: normalizers.Normalizer, texts: Texts) -> Iterator[str]:
-    """The normalized texts as SentencePiece wants them, which puts the first space there itself."""
+    """The normalized texts as SentencePiece wants them: it puts the first space there, and takes line ends away."""
     for text in texts():
-        yield normalizer.normalize_str(text)[1:].replace(RESERVED, " ")
+        plain = normalizer.normalize_str(text)[1:].replace(RESERVED, " ")
+        yield f"{plain} " if plain.endswith(("\r", "\n")) else plain
 
 
 def _fitted(config: UnigramConfig, texts: list[str]) -> list[tuple[str, float]]:
