@@ -75,7 +75,8 @@ def _version(name: str) -> str | None:
 def _writer(tokenizer: Tokenizer) -> Callable[[Path], None] | None:
     """What writes the tokenizer; None for one that is something more than what is written."""
     content = tokenizer.to_json()
-    if type(tokenizer) is not Tokenizer or Tokenizer.from_json(content).to_json() != content:
+    again = Tokenizer.from_json(content)
+    if type(tokenizer) is not Tokenizer or again.to_json() != content or again.extras != tokenizer.extras:
         return None
     return partial(_write, content=content)
 
