@@ -42,7 +42,7 @@ def provide_tokenizers() -> list[Component]:
 
 @hookspec
 def provide_models() -> list[Component]:
-    """Architectures. Built with the tokenizers, `head`, `features` and `folder`; return a `kinds.model.Model`."""
+    """Architectures. Built with the tokenizers, `head`, `features`, `folder`, `saved`; return a `kinds.model.Model`."""
 
 
 @hookspec

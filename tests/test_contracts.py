@@ -255,6 +255,7 @@ class Leaky(nn.Module):
         self.embedding = nn.Embedding(size, 4)
         self.head = nn.Linear(4, labels + (fault == "a label too many"))
         self.unused = nn.Linear(4, 4) if fault == "weights without use" else None
+        self.scale = torch.rand(()) if fault == "a state that is not saved" else torch.ones(())
         self.drawn = torch.from_numpy(np.random.default_rng().normal(size=())) if fault == "its own seed" else None
         if self.drawn is not None:
             nn.init.constant_(self.head.bias, float(self.drawn))
@@ -268,7 +269,7 @@ class Leaky(nn.Module):
             mean = mean - mean.mean(0)
         if self.fault == "dropout for ever":
             mean = nn.functional.dropout(mean, 0.5, training=True)
-        logits: Tensor = self.head(mean)
+        logits: Tensor = self.head(mean) * self.scale
         return Output(logits)
 
 
@@ -285,6 +286,7 @@ def build_leaky(config: LeakyConfig, *, tokenizer: Tokenizer, head: Head) -> Lea
         ("dropout for ever", "test_evaluation_is_repeatable"),
         ("weights without use", "test_every_weight_that_is_trained_has_a_gradient"),
         ("its own seed", "test_the_seed_alone_decides_the_first_weights"),
+        ("a state that is not saved", "test_a_model_opened_again_scores_as_it_did"),
     ],
 )
 def test_the_contract_of_models_notices(fault: str, noticed_by: str, tmp_path: Path) -> None:

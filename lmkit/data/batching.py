@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lmkit.kinds.model import Batch
-from lmkit.kinds.task import Features, Ragged
+from lmkit.kinds.task import Features, Predictions, Ragged
 
 POOL = 50
 """Batches whose rows are sorted by length together: wide enough to save most padding, narrow enough to keep chance."""
@@ -84,6 +84,17 @@ class Collation:
             if name == "input_ids":
                 batch["attention_mask"] = torch.from_numpy(inside)
         return batch
+
+
+def in_row_order(gathered: Sequence[tuple[Sequence[int], Predictions]]) -> Predictions:
+    """The predictions of all batches as one, by row."""
+    rows = [row for numbers, _ in gathered for row in numbers]
+    order = np.argsort(rows, kind="stable").tolist()
+    columns: Predictions = {}
+    for name in gathered[0][1] if gathered else ("prediction",):
+        values = [value for _, predictions in gathered for value in predictions[name]]
+        columns[name] = [values[position] for position in order]
+    return columns
 
 
 class TrainingBatches(Dataset[Batch]):

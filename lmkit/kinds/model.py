@@ -6,7 +6,11 @@ A builder is offered `tokenizer`, `target_tokenizer` (the same one where a recip
 
 A model for a `generation` head also has `encode(batch) -> cache` and `step(ids, cache) -> (logits, cache)`,
 so that text can be generated token by token. One that can recompute activations has
-`gradient_checkpointing_enable()`; one with a file format of its own has `save(folder)`.
+`gradient_checkpointing_enable()`.
+
+To open a trained model again, its builder is called without training rows: `features` is None, and the saved weights
+are loaded into what it returns. A model with a file format of its own has `save(folder)`, and its builder asks for
+`saved` too: None, or the folder that `save` wrote to, from which it then returns the trained model.
 """
 
 from __future__ import annotations
@@ -73,5 +77,6 @@ class SavesItself(Protocol):
     """A model with a file format of its own, such as those of transformers."""
 
     def save(self, folder: Path) -> None:
-        """Write config and weights (safetensors) so that the format's own library loads them."""
+        """Write config and weights (safetensors) so that the format's own library loads them, and so does the model's
+        builder when it is given the folder as `saved`."""
         ...

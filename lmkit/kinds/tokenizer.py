@@ -85,34 +85,67 @@ class Tokenizer:
         return self.backend.to_str()
 
     def to_json(self) -> str:
-        """All that it is, as `from_json` reads it. Raises TypeError or ValueError for extras that JSON has no word
-        for, Exception for a backend with parts written in Python."""
-        value = {name: getattr(self, name) for name in ("pad", "unknown", "begin", "end", "mask", "extras")}
-        value["encode_special_tokens"] = self.backend.encode_special_tokens
-        return json.dumps(value | {"backend": self.serialized()}, sort_keys=True, allow_nan=False)
+        """All that it is, as `from_json` reads it.
+
+        Raises TypeError or ValueError for extras that JSON has no word for, Exception for a backend with parts
+        written in Python.
+        """
+        value = {"tokenizer": self.serialized(), "config": self._config()}
+        return json.dumps(value, sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Tokenizer:
         """The tokenizer that `to_json` wrote."""
-        from tokenizers import Tokenizer as Backend
-
         value = json.loads(text)
-        backend = Backend.from_str(value.pop("backend"))
-        backend.encode_special_tokens = value.pop("encode_special_tokens")
-        return cls(backend, **value)
+        return cls._of(value["tokenizer"], value["config"])
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json and tokenizer_config.json, which transformers loads."""
-        special = {"pad_token": self.pad, "unk_token": self.unknown, "cls_token": self.begin, "sep_token": self.end}
-        if self.mask is not None:
-            special["mask_token"] = self.mask
-        named = {key: self.backend.id_to_token(number) for key, number in special.items()}
-        typed = {"split_special_tokens": True} if self.backend.encode_special_tokens else {}
-        config = {"tokenizer_class": "PreTrainedTokenizerFast", **named, **typed, **self.extras}
         (folder / "tokenizer.json").write_text(self.serialized(), encoding="utf-8")
         (folder / "tokenizer_config.json").write_text(
-            json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8"
+            json.dumps(self._config(), indent=2, ensure_ascii=False), encoding="utf-8"
         )
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokenizer:
+        """The tokenizer that `save` wrote to `folder`, which gives the same ids to every text."""
+        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        return cls._of((folder / "tokenizer.json").read_text(encoding="utf-8"), config)
+
+    def _config(self) -> dict[str, Any]:
+        """What tokenizer.json does not say, in transformers' words."""
+        special = {key: getattr(self, name) for key, name in SPECIAL.items()}
+        named = {key: self.backend.id_to_token(number) for key, number in special.items() if number is not None}
+        written = {SPLITS_SPECIAL: True} if self.backend.encode_special_tokens else {}
+        return CLASS | named | written | self.extras
+
+    @classmethod
+    def _of(cls, serialized: str, config: dict[str, Any]) -> Tokenizer:
+        from tokenizers import Tokenizer as Backend
+
+        backend = Backend.from_str(serialized)
+        backend.encode_special_tokens = bool(config.pop(SPLITS_SPECIAL, False))
+        ids: dict[str, Any] = {
+            name: backend.token_to_id(config.pop(key)) for key, name in SPECIAL.items() if key in config
+        }
+        if None in ids.values() or not {"pad", "unknown", "begin", "end"} <= ids.keys():
+            raise ValueError("tokenizer_config.json does not name the special tokens of tokenizer.json")
+        return cls(backend, **ids, extras={key: value for key, value in config.items() if CLASS.get(key) != value})
+
+
+CLASS = {"tokenizer_class": "PreTrainedTokenizerFast"}
+
+SPECIAL = {
+    "pad_token": "pad",
+    "unk_token": "unknown",
+    "cls_token": "begin",
+    "sep_token": "end",
+    "mask_token": "mask",
+}
+"""The names in tokenizer_config.json of the ids that models need to know."""
+
+SPLITS_SPECIAL = "split_special_tokens"
+"""transformers' word for reading a text's "[PAD]" as the characters it is; tokenizer.json has none for it."""
 
 
 def _words(sentence: Sequence[str], spans: Sequence[tuple[int, int]]) -> list[int]:

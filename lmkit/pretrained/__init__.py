@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from lmkit.errors import DataError, PluginError, ResourceError
 from lmkit.kinds.model import Batch, Head, Output
 from lmkit.kinds.task import Features, Ragged
-from lmkit.kinds.tokenizer import Tokenizer
+from lmkit.kinds.tokenizer import SPLITS_SPECIAL, Tokenizer
 from lmkit.pretrained.attention import PLAIN, quicken_bert, register_attention
 from lmkit.pretrained.embedding import PartlyTrainedEmbedding
 
@@ -49,7 +49,7 @@ def pretrained_tokenizer(folder: Path) -> Tokenizer:
     backend.no_truncation()
     backend.no_padding()
     config = _json(folder / "special_tokens_map.json") | _json(folder / "tokenizer_config.json")
-    backend.encode_special_tokens = config.get("split_special_tokens") is True
+    backend.encode_special_tokens = config.get(SPLITS_SPECIAL) is True
 
     def number(*keys: str) -> int | None:
         for key in keys:
@@ -88,13 +88,38 @@ def pretrained_model(
     The head's own weights are new. Only safetensors are loaded and no code from the folder runs.
     Raises PluginError for a head it has no class for.
     """
+    model, _ = _loaded(folder, head, dropout)
+    embedding = model.get_input_embeddings()
+    if read is not None and read.max() >= embedding.num_embeddings:
+        raise DataError(
+            f"the tokenizer has ids up to {read.max()}, the weights embed {embedding.num_embeddings}: "
+            "a pretrained model goes with its own tokenizer"
+        )
+    if read is not None and type(embedding) is nn.Embedding and len(read) < embedding.num_embeddings * MOST:
+        model.set_input_embeddings(PartlyTrainedEmbedding(embedding, torch.from_numpy(read)))
+    return PretrainedModel(model)
+
+
+def restored_model(folder: Path, head: Head) -> nn.Module:
+    """The model that `PretrainedModel.save` wrote to `folder`, head and all.
+
+    Raises DataError where the folder lacks a weight or has one too many.
+    """
+    model, report = _loaded(folder, head)
+    wrong = [f"{len(names)} {what}" for what, names in report.items() if names]
+    if wrong:
+        raise DataError(f"{folder} does not hold the whole of this model: {', '.join(wrong)}")
+    return PretrainedModel(model)
+
+
+def _loaded(folder: Path, head: Head, dropout: float | None = None) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The network for this head with the weights in `folder`, and which weights were missing, too many or misshapen."""
+    import transformers
     from transformers import AutoConfig
 
     classes = {"sequence": "AutoModelForSequenceClassification", "token": "AutoModelForTokenClassification"}
     if head.kind not in classes:
         raise PluginError(f"pretrained encoders have no {head.kind} head; use the model 'encoder-decoder'")
-    import transformers
-
     with _loading(folder):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     config.num_labels = len(head.labels)
@@ -109,21 +134,18 @@ def pretrained_model(
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with _loading(folder):
-            model = getattr(transformers, classes[head.kind]).from_pretrained(
-                folder, config=config, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+            model, report = getattr(transformers, classes[head.kind]).from_pretrained(
+                folder,
+                config=config,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
             )
     finally:
         transformers.logging.set_verbosity(verbosity)
     quicken_bert(model)
-    embedding = model.get_input_embeddings()
-    if read is not None and read.max() >= embedding.num_embeddings:
-        raise DataError(
-            f"the tokenizer has ids up to {read.max()}, the weights embed {embedding.num_embeddings}: "
-            "a pretrained model goes with its own tokenizer"
-        )
-    if read is not None and type(embedding) is nn.Embedding and len(read) < embedding.num_embeddings * MOST:
-        model.set_input_embeddings(PartlyTrainedEmbedding(embedding, torch.from_numpy(read)))
-    return PretrainedModel(model)
+    return model, report
 
 
 def located(source: str, folder: Path, revision: str | None, patterns: tuple[str, ...]) -> Path:

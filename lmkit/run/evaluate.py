@@ -21,8 +21,8 @@ from lmkit.records.store import PREDICTIONS
 from lmkit.run.learner import Learner, Measured, WriteRow, watched
 from lmkit.run.parts import NamedMetric, Parts
 from lmkit.run.progress import Position, Progress
-from lmkit.run.speed import LIGHTNING_NAMES, choose_precision
-from lmkit.run.train import QUIET, Hardware
+from lmkit.run.speed import LIGHTNING_NAMES, Hardware, choose_precision
+from lmkit.run.train import QUIET
 from lmkit.statistics.bootstrap import interval
 
 

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from lmkit.data.batching import ROWS, WINDOW
-from lmkit.errors import PluginError, ResourceError, TrainingError
+from lmkit.data.batching import ROWS, WINDOW, in_row_order
+from lmkit.errors import PluginError, TrainingError
 from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.task import Predictions, Task
+from lmkit.run.memory import memory_errors
 from lmkit.run.parts import NamedMetric
 
 WriteRow = Callable[[int, int, str, Mapping[str, float]], None]
@@ -205,7 +206,7 @@ class Learner(pl.LightningModule):
             torch.distributed.all_gather_object(parts, (gathered, losses))
             gathered = [batch for part in parts for batch in part[0]]
             losses = sum(part[1] for part in parts)
-        predictions = _in_order(gathered)
+        predictions = in_row_order(gathered)
         references = self.references[self.split]
         if len(predictions["prediction"]) != len(references):
             raise PluginError(
@@ -248,31 +249,10 @@ class Learner(pl.LightningModule):
 def watched(learner: Learner) -> Iterator[None]:
     """Tell Ctrl-C, which Lightning turns into an exit, and memory that ran out as what they are."""
     try:
-        yield
+        with memory_errors(lambda: learner.shape):
+            yield
     except SystemExit as cause:
         raise KeyboardInterrupt from cause
-    except (RuntimeError, MemoryError) as cause:
-        exhausted = isinstance(cause, MemoryError | torch.OutOfMemoryError) or any(
-            words in str(cause) for words in ("can't allocate memory", "out of memory")
-        )
-        if not exhausted:
-            raise
-        rows, length = learner.shape
-        raise ResourceError(
-            f"memory ran out on a batch of {rows} rows × {length} tokens. Lower train.batch_size (with "
-            "train.accumulate raised, the result stays alike), evaluate.batch_size or task.max_length"
-        ) from cause
-
-
-def _in_order(gathered: list[tuple[list[int], Predictions]]) -> Predictions:
-    """The predictions of all batches as one, by row."""
-    rows = [row for numbers, _ in gathered for row in numbers]
-    order = np.argsort(rows, kind="stable").tolist()
-    columns: Predictions = {}
-    for name in gathered[0][1] if gathered else ("prediction",):
-        values = [value for _, predictions in gathered for value in predictions[name]]
-        columns[name] = [values[position] for position in order]
-    return columns
 
 
 def _memory(device: torch.device) -> float:

@@ -61,9 +61,13 @@ class Parts:
 
     @property
     def padding(self) -> dict[str, int]:
-        """What fills each list column of a batch."""
-        own = {"input_ids": self.tokenizer.pad, "target_ids": self.target_tokenizer.pad}
-        return {name: own[name] if fill is None else fill for name, fill in self.task.padding.items()}
+        return paddings(self.task, self.tokenizer, self.target_tokenizer)
+
+
+def paddings(task: Task, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> dict[str, int]:
+    """What fills each list column of a batch."""
+    own = {"input_ids": tokenizer.pad, "target_ids": target_tokenizer.pad}
+    return {name: own[name] if fill is None else fill for name, fill in task.padding.items()}
 
 
 def build_tokenizers(recipe: Recipe, rows: Rows, folder: Path, plugins: Plugins) -> tuple[Tokenizer, Tokenizer]:
@@ -78,9 +82,11 @@ def build_tokenizers(recipe: Recipe, rows: Rows, folder: Path, plugins: Plugins)
     )
 
 
-def build_task(recipe: Recipe, rows: Rows, tokenizers: tuple[Tokenizer, Tokenizer], catalog: Catalog) -> Task:
+def build_task(
+    recipe: Recipe, labels: tuple[str, ...], tokenizers: tuple[Tokenizer, Tokenizer], catalog: Catalog
+) -> Task:
     task: Task = catalog.build(
-        "task", recipe.task, labels=rows.labels, tokenizer=tokenizers[0], target_tokenizer=tokenizers[1]
+        "task", recipe.task, labels=labels, tokenizer=tokenizers[0], target_tokenizer=tokenizers[1]
     )
     return task
 
@@ -95,11 +101,15 @@ def build_model(
     recipe: Recipe,
     task: Task,
     tokenizers: tuple[Tokenizer, Tokenizer],
-    features: Features,
+    features: Features | None,
     folder: Path,
     catalog: Catalog,
+    saved: Path | None = None,
 ) -> nn.Module:
-    """The model with its first weights; `features` are the training rows', and the caller has seeded torch."""
+    """The model with its first weights; `features` are the training rows', and the caller has seeded torch.
+
+    To restore a trained one there are no `features`, and `saved` is the folder it was saved to.
+    """
     model = catalog.build(
         "model",
         recipe.model,
@@ -108,6 +118,7 @@ def build_model(
         head=task.head,
         features=features,
         folder=folder,
+        saved=saved,
     )
     if not isinstance(model, nn.Module):
         raise PluginError(f"model {recipe.model.use!r} was built as a {type(model).__name__}, not a torch.nn.Module")

@@ -15,6 +15,8 @@ from lmkit.run.parts import Parts
 
 LABELS = "labels.json"
 WEIGHTS = "model.safetensors"
+TARGET = "target"
+"""The folder of the target tokenizer, where it is another one."""
 
 
 def save_model(folder: Path, parts: Parts) -> None:
@@ -33,8 +35,8 @@ def save_model(folder: Path, parts: Parts) -> None:
                 _save_weights(parts.model, temporary / WEIGHTS)
             parts.tokenizer.save(temporary)
             if parts.target_tokenizer is not parts.tokenizer:
-                (temporary / "target").mkdir()
-                parts.target_tokenizer.save(temporary / "target")
+                (temporary / TARGET).mkdir()
+                parts.target_tokenizer.save(temporary / TARGET)
             (temporary / LABELS).write_text(
                 json.dumps(list(parts.task.head.labels), ensure_ascii=False), encoding="utf-8"
             )

@@ -27,8 +27,17 @@ from lmkit.run.learner import WriteRow
 from lmkit.run.parts import Parts, build_data, build_metrics, build_model, build_task, build_tokenizers
 from lmkit.run.progress import Position, Progress
 from lmkit.run.save import save_model
-from lmkit.run.speed import Device, choose_device, choose_precision, choose_threads, keep_memory, quicken_dropout
-from lmkit.run.train import Hardware, train
+from lmkit.run.speed import (
+    Device,
+    Hardware,
+    choose_device,
+    choose_precision,
+    choose_threads,
+    devices_here,
+    keep_memory,
+    quicken_dropout,
+)
+from lmkit.run.train import train
 
 logger = logging.getLogger("lmkit")
 
@@ -98,7 +107,7 @@ def decide_hardware(recipe: Recipe, rank: int = 0) -> Hardware:
 
 def _check_device(settings: TrainConfig, device: Device) -> None:
     """Raises ResourceError where this machine has not the devices that the recipe asks for."""
-    there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(device)
+    there = devices_here(device)
     if there is not None and there < settings.devices:
         raise ResourceError(
             f"the recipe asks for {settings.devices} {device} devices, this machine has {there}; "
@@ -119,7 +128,7 @@ def _check_splits(recipe: Recipe, rows: Rows) -> None:
 def _build(recipe: Recipe, rows: Rows, base: Path, plugins: Plugins, hardware: Hardware) -> Parts:
     catalog = plugins.catalog
     tokenizers = build_tokenizers(recipe, rows, base, plugins)
-    task = build_task(recipe, rows, tokenizers, catalog)
+    task = build_task(recipe, rows.labels, tokenizers, catalog)
     data = build_data(recipe, rows, task, tokenizers, plugins)
     torch.manual_seed(recipe.seed)  # so that the weights' start does not depend on what was drawn before
     model = build_model(recipe, task, tokenizers, data.features["train"], base, catalog)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
 
 Device = Literal["cpu", "cuda", "mps"]
 Format = Literal["bf16", 16, 32]
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What the run computes on and in which numbers: decided once, kept in the record."""
+
+    device: Device
+    precision: Format
+    threads: int
+    rank: int = 0
+    world: int = 1
+
 
 LIGHTNING_NAMES: dict[Format, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     32: "32-true",
@@ -35,6 +48,11 @@ def choose_device(train: TrainConfig) -> Device:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def devices_here(device: Device) -> int | None:
+    """How many such devices this machine has; None for processors, of which there is always one."""
+    return {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(device)
 
 
 def choose_precision(wanted: Precision, device: Device) -> Format:

@@ -30,18 +30,7 @@ from lmkit.records.files import write_atomic
 from lmkit.run.learner import Learner, WriteRow, watched
 from lmkit.run.parts import Parts
 from lmkit.run.progress import Position, Progress
-from lmkit.run.speed import LIGHTNING_NAMES, Device, Format
-
-
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """What the run computes on and in which numbers: decided once, kept in the record."""
-
-    device: Device
-    precision: Format
-    threads: int
-    rank: int = 0
-    world: int = 1
+from lmkit.run.speed import LIGHTNING_NAMES, Hardware
 
 
 @dataclass(frozen=True, slots=True)

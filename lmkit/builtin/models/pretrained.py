@@ -10,11 +10,21 @@ from lmkit.builtin.models.pretrained_config import PretrainedModelConfig
 from lmkit.kinds.model import Head
 from lmkit.kinds.task import Features
 from lmkit.kinds.tokenizer import Tokenizer
-from lmkit.pretrained import ids_read, located, pretrained_model
+from lmkit.pretrained import ids_read, located, pretrained_model, restored_model
 
 
 def build_pretrained(
-    config: PretrainedModelConfig, *, folder: Path, tokenizer: Tokenizer, head: Head, features: Features
+    config: PretrainedModelConfig,
+    *,
+    folder: Path,
+    tokenizer: Tokenizer,
+    head: Head,
+    features: Features | None,
+    saved: Path | None = None,
 ) -> nn.Module:
+    if saved is not None:
+        return restored_model(saved, head)
     place = located(config.source, folder, config.revision, ("config.json", "*.safetensors"))
-    return pretrained_model(place, head, dropout=config.dropout, read=ids_read(features, tokenizer))
+    return pretrained_model(
+        place, head, dropout=config.dropout, read=ids_read(features, tokenizer) if features else None
+    )

