@@ -7,19 +7,20 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lmkit.catalog import Catalog
 from lmkit.errors import Fault, LmkitError, Place, RecipeError, ResourceError, UsageError
 from lmkit.plugins import Plugin, Plugins, installed_plugins
-from lmkit.recipe.document import dump_document
+from lmkit.recipe.document import dump_document, read_document
 from lmkit.recipe.environment import masked, references_in
-from lmkit.recipe.load import Loaded, load
+from lmkit.recipe.load import Loaded, load, typed_recipe
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import write_text
 from lmkit.records.metrics import read_metrics
@@ -40,9 +41,12 @@ from lmkit.sweep.load import LoadedSweep, is_sweep, load_sweep
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from torch import nn
 
+    from lmkit.run.answers import AnsweredRows
     from lmkit.run.facts import Facts
     from lmkit.run.progress import Progress
+    from lmkit.run.trained import TrainedModel
     from lmkit.workers.mirror import Mirror
     from lmkit.workers.ranks import Ranks
 
@@ -107,9 +111,9 @@ MOST = 3
 """How many broken plugins are told where one of them may have had a component."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
-    """A run on disk."""
+    """A run on disk. What it is asked first opens its model, which is kept as long as this value is."""
 
     folder: Path
 
@@ -137,6 +141,75 @@ class Run:
             there = ", ".join(sorted(p.stem for p in path.parent.glob("*.parquet"))) or "none"
             raise UsageError(f"run {self.id} has no predictions of {split!r}; it has {there}")
         return pq.read_table(path)
+
+    def model(self) -> nn.Module:
+        """The trained torch module, in evaluation mode: one's own to change, since each call opens it anew.
+
+        Raises UsageError where the run has none, or it is damaged.
+        """
+        return _open_trained(self.folder).model
+
+    def predict(
+        self, rows: Any, *, columns: Mapping[str, str] | None = None, batch_size: int | None = None
+    ) -> pa.Table:
+        """What the model answers to rows, in their order: columns as those of `predictions`, `row` from 0 on.
+
+        Rows are texts, mappings, an Arrow table or a data frame. Their columns have the task's names or those of the
+        recipe's `data.columns`; `columns` says otherwise, such as `{"text": "review"}`. Raises UsageError and DataError
+        for rows that are none.
+        """
+        import pyarrow as pa
+
+        from lmkit.data.inputs import given_rows, input_rows
+        from lmkit.run.trained import predict_rows
+
+        recipe = self._trained.recipe
+        names = recipe.data.columns | dict(columns or {})
+        inputs = input_rows(given_rows(rows, recipe.task), names, recipe.task, "the table")
+        predictions = predict_rows(self._trained, inputs, batch_size=batch_size)
+        return pa.table({"row": range(inputs.num_rows), **predictions})
+
+    def answers(
+        self,
+        tables: Iterable[pa.Table],
+        where: str = "the table",
+        *,
+        columns: Mapping[str, str] | None = None,
+        batch_size: int | None = None,
+        logits: bool = False,
+    ) -> Iterator[AnsweredRows]:
+        """Tables with the answers to their rows beside, one after the other, as `lmkit predict` writes them."""
+        from lmkit.run.answers import answer_tables
+
+        return answer_tables(self._trained, tables, where, columns=columns, batch_size=batch_size, logits=logits)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The complete recipe. Raises RecipeError where a plugin that it needs is not here."""
+        return _read_kept_recipe(self.folder)
+
+    @cached_property
+    def _trained(self) -> TrainedModel:
+        return _open_trained(self.folder)
+
+
+def _read_kept_recipe(folder: Path) -> Recipe:
+    plugins = installed_plugins()
+    try:
+        with redirect_stdout(sys.stderr):
+            return typed_recipe(read_document(folder / RECIPE), plugins.catalog)
+    except RecipeError as error:
+        raise _with_broken_plugins(error, plugins) from None
+
+
+def _open_trained(folder: Path) -> TrainedModel:
+    with _quick_imports():
+        from lmkit.run.trained import open_trained
+    plugins = installed_plugins()
+    try:
+        return open_trained(folder, plugins)
+    except RecipeError as error:
+        raise _with_broken_plugins(error, plugins) from None
 
 
 def open_run(wanted: str, runs: Path | str | None = None) -> Run:

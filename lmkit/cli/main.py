@@ -100,6 +100,60 @@ def run(
 
 
 @app.command()
+def predict(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its name, or the beginning or end of its id.")],
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT", help="Texts to answer; - reads standard input.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", metavar="FILE", help="Rows to answer: csv, jsonl, txt, parquet, arrow."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; by default it is printed.")
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORM", help="jsonl, csv or parquet; by default as the output's name ends."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="NAME=COLUMN", help="What the file calls a column that the task reads."),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", metavar="N", min=1, help="Rows in a batch; evaluate.batch_size.")
+    ] = None,
+    logits: Annotated[bool, typer.Option("--logits", help="Add the scores that probabilities are made of.")] = False,
+    runs: RunsFolder = None,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+) -> None:
+    """Answer texts, or the rows of a file, with a run's model.
+
+    Without TEXT and --file, standard input is read: one text a line, each answered as it comes. Answers are labels with
+    probabilities, tags with their spans, or text; with a file, all its columns are kept. Where the task reads words, a
+    text is split at its spaces.
+
+    Example: lmkit predict sentiment "A joy from start to end." "Dull."
+    Example: lmkit predict sentiment --file reviews.csv --output answers.csv
+    """
+    from lmkit.cli.predict import predict_command
+
+    predict_command(
+        run,
+        tuple(texts or ()),
+        file,
+        output,
+        form,
+        tuple(column or ()),
+        batch_size,
+        runs,
+        logits=logits,
+        as_json=as_json,
+    )
+
+
+@app.command()
 def check(
     recipes: Annotated[
         list[str],

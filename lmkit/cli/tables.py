@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lmkit.records.record import SplitResult
 
 
@@ -28,6 +31,28 @@ def result_table(split: str, result: SplitResult) -> Table:
         baselines = [_number(values.get(measure)) for values in result.baselines.values()]
         table.add_row(measure.replace("_", " "), _number(interval.value), spread, *baselines)
     return table
+
+
+def answer_table(rows: pa.Table) -> Table:
+    """Each row with its answer: a label with its probability, words with the spans in them, or text."""
+    names = [name for name in rows.column_names if name not in ("probabilities", "logits")]
+    if "spans" in names:
+        names.remove("prediction")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        table.add_column(name, justify="right" if name == "probability" else "left", overflow="fold")
+    for row in rows.select(names).to_pylist():
+        table.add_row(*(Text(_shown(row[name])) for name in names))
+    return table
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, list):
+        spans = value and isinstance(value[0], dict)
+        return ", ".join(f"{span['type']}: {span['text']}" for span in value) if spans else " ".join(map(str, value))
+    return str(value)
 
 
 def _number(value: float | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import Field, field_validator, model_validator
@@ -159,4 +159,12 @@ class Source(Protocol):
 
         Raises DataError for rows that cannot be read, naming the file and the row.
         """
+        ...
+
+
+class StreamedSource(Source, Protocol):
+    """A source that can also give its rows little by little, so that they need not fit in memory."""
+
+    def stream(self, size: int) -> Iterator[pa.Table]:
+        """All rows in their order, in tables of at most `size` rows. Raises DataError as `load` does."""
         ...

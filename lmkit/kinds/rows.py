@@ -14,12 +14,14 @@ import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from lmkit.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Item = TypeVar("Item")
 
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -41,17 +43,37 @@ def read_csv(
 
     Raises DataError for a missing or doubled header, a ragged row, or bytes that are not `encoding`.
     """
-    import pyarrow as pa
-
     reader = _CsvReader(stream, name, delimiter, encoding)
     columns = _columns(reader, name, header)
-    rows = []
+    return _text_table(columns, list(_full_rows(reader, len(columns))))
+
+
+def csv_tables(
+    stream: IO[bytes],
+    name: str,
+    size: int,
+    delimiter: str = FOUND,
+    encoding: str = FOUND,
+    header: Sequence[str] | None = None,
+) -> Iterator[pa.Table]:
+    """The rows of `read_csv` in tables of `size` rows, no more of which are in memory than one."""
+    reader = _CsvReader(stream, name, delimiter, encoding)
+    columns = _columns(reader, name, header)
+    return (_text_table(columns, rows) for rows in batched(_full_rows(reader, len(columns)), size))
+
+
+def _full_rows(reader: _CsvReader, width: int) -> Iterator[list[str]]:
     for row in reader:
-        if not row and len(columns) > 1:
+        if not row and width > 1:
             continue  # a line without anything is no row, unless a row is one field, which may be empty
-        if len(row or [""]) != len(columns):
-            raise DataError(f"{reader.place}: {_count(len(row), 'field')} where the header has {len(columns)}")
-        rows.append(row or [""])
+        if len(row or [""]) != width:
+            raise DataError(f"{reader.place}: {_count(len(row), 'field')} where the header has {width}")
+        yield row or [""]
+
+
+def _text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> pa.Table:
+    import pyarrow as pa
+
     values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
     return pa.table({column: pa.array(texts, pa.string()) for column, texts in zip(columns, values, strict=True)})
 
@@ -66,24 +88,48 @@ def read_jsonl(stream: IO[bytes], name: str, encoding: str = FOUND) -> pa.Table:
 
     Raises DataError, with the line's number or the object's, for what is no JSON object and for mixed types.
     """
-    import pyarrow as pa
+    rows = list(_json_rows(stream, name, encoding))
+    if not rows:
+        raise DataError(f"{name} is empty; objects were expected in its array")
+    return _object_table(rows)
 
+
+def jsonl_tables(stream: IO[bytes], name: str, size: int, encoding: str = FOUND) -> Iterator[pa.Table]:
+    """The rows of `read_jsonl` in tables of `size` rows, each with the columns and types that its own rows have.
+
+    No more than one is in memory, unless the file is one JSON array.
+    """
+    return (_object_table(rows) for rows in batched(_json_rows(stream, name, encoding), size))
+
+
+def _json_rows(stream: IO[bytes], name: str, encoding: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each object, and where it stands."""
     lines = ((number, line) for number, line in enumerate(decoded_lines(stream, name, encoding, newline="\n"), start=1))
     filled = ((number, line) for number, line in lines if line.strip())  # never split at U+2028
     first = next(filled, None)
     if first is None:
         raise DataError(f"{name} is empty; one JSON object a line was expected")
     whole = first[1].lstrip().startswith("[")
-    rows, places = [], []
     for place, value in _array(chain([first], filled), name) if whole else _objects(chain([first], filled), name):
         if not isinstance(value, dict):
             raise DataError(f"{place}: a JSON object was expected, a {type(value).__name__} was found")
-        rows.append(value)
-        places.append(place)
-    if not rows:
-        raise DataError(f"{name} is empty; objects were expected in its array")
-    columns = dict.fromkeys(key for row in rows for key in row)
-    return pa.table({column: _column([row.get(column) for row in rows], column, places) for column in columns})
+        yield place, value
+
+
+def _object_table(rows: Sequence[tuple[str, dict[str, Any]]]) -> pa.Table:
+    """The objects as rows; a key that one lacks is null there."""
+    import pyarrow as pa
+
+    places, objects = zip(*rows, strict=True)
+    columns = dict.fromkeys(key for row in objects for key in row)
+    return pa.table({column: _column([row.get(column) for row in objects], column, places) for column in columns})
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of `size`; the last may be shorter."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 def _objects(lines: Iterable[tuple[int, str]], name: str) -> Iterator[tuple[str, Any]]:
@@ -226,7 +272,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _column(values: list[Any], column: str, places: list[str]) -> pa.Array:
+def _column(values: list[Any], column: str, places: Sequence[str]) -> pa.Array:
     """The values as one column. Raises DataError, with the place of the first that does not fit."""
     import pyarrow as pa
 

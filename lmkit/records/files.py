@@ -38,7 +38,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON. A number that is not finite becomes null, since JSON has no word for it."""
-    write_text(path, json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str) + "\n")
+    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False, default=str) + "\n")
 
 
 @contextmanager
@@ -60,11 +60,11 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

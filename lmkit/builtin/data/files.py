@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmkit.builtin.data.config import ArrowConfig, CsvConfig, JsonlConfig, ParquetConfig, PathsConfig
 from lmkit.builtin.data.opening import opened
 from lmkit.errors import DataError
-from lmkit.kinds.rows import read_csv, read_jsonl
+from lmkit.kinds.rows import csv_tables, jsonl_tables, read_csv, read_jsonl
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Read = Callable[[Path], "pa.Table"]
+ReadLittle = Callable[[Path, int], Iterator["pa.Table"]]
 
 
 def build_csv(config: CsvConfig, *, folder: Path) -> FileSource:
+    settings = (config.delimiter, config.encoding, config.header)
+
     def read(path: Path) -> pa.Table:
         with opened(path) as stream:
-            return read_csv(stream, str(path), config.delimiter, config.encoding, config.header)
+            return read_csv(stream, str(path), *settings)
 
-    return FileSource(config, folder, read)
+    def read_little(path: Path, size: int) -> Iterator[pa.Table]:
+        with opened(path) as stream:
+            yield from csv_tables(stream, str(path), size, *settings)
+
+    return FileSource(config, folder, read, read_little)
 
 
 def build_jsonl(config: JsonlConfig, *, folder: Path) -> FileSource:
@@ -31,11 +38,15 @@ def build_jsonl(config: JsonlConfig, *, folder: Path) -> FileSource:
         with opened(path) as stream:
             return read_jsonl(stream, str(path), config.encoding)
 
-    return FileSource(config, folder, read)
+    def read_little(path: Path, size: int) -> Iterator[pa.Table]:
+        with opened(path) as stream:
+            yield from jsonl_tables(stream, str(path), size, config.encoding)
+
+    return FileSource(config, folder, read, read_little)
 
 
 def build_parquet(config: ParquetConfig, *, folder: Path) -> FileSource:
-    return FileSource(config, folder, read_parquet)
+    return FileSource(config, folder, read_parquet, parquet_tables)
 
 
 def build_arrow(config: ArrowConfig, *, folder: Path) -> FileSource:
@@ -50,6 +61,19 @@ def read_parquet(path: Path) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
             return _plain(file.read())
+    except (pa.ArrowException, OSError) as cause:
+        raise DataError(f"{path} cannot be read as a Parquet file: {cause}") from cause
+
+
+def parquet_tables(path: Path, size: int) -> Iterator[pa.Table]:
+    """The rows of `read_parquet` in tables of at most `size`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(size):
+                yield _plain(pa.Table.from_batches([batch]))
     except (pa.ArrowException, OSError) as cause:
         raise DataError(f"{path} cannot be read as a Parquet file: {cause}") from cause
 
@@ -78,12 +102,13 @@ def _plain(table: pa.Table) -> pa.Table:
 
 
 class FileSource:
-    """Files below the recipe's folder, each read in one way."""
+    """Files below the recipe's folder, each read in one way, whole or little by little."""
 
-    def __init__(self, config: PathsConfig, folder: Path, read: Read) -> None:
+    def __init__(self, config: PathsConfig, folder: Path, read: Read, read_little: ReadLittle | None = None) -> None:
         self._config = config
         self._folder = folder
         self._read = read
+        self._read_little = read_little
 
     def fingerprint(self) -> str:
         """Changes with a file's name, size or time of change."""
@@ -96,6 +121,15 @@ class FileSource:
     def load(self) -> pa.Table | Mapping[str, pa.Table]:
         tables = {split: self._table(paths) for split, paths in self._paths().items()}
         return tables.get("", tables)
+
+    def stream(self, size: int) -> Iterator[pa.Table]:
+        """The rows of all files in tables of at most `size`; of some formats a file is read at once."""
+        for path in (path for paths in self._paths().values() for path in paths):
+            if self._read_little is not None:
+                yield from self._read_little(path, size)
+            else:
+                table = self._read(path)
+                yield from (table.slice(start, size) for start in range(0, table.num_rows, size))
 
     def _paths(self) -> dict[str, list[Path]]:
         """The files of each split, or of the rows to be divided under no name."""

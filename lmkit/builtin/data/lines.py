@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -10,7 +11,7 @@ from lmkit.builtin.data.files import FileSource
 from lmkit.builtin.data.lines_config import TextConfig
 from lmkit.builtin.data.opening import opened
 from lmkit.errors import DataError
-from lmkit.kinds.rows import FOUND, decoded_lines
+from lmkit.kinds.rows import FOUND, batched, decoded_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +22,11 @@ def build_text(config: TextConfig, *, folder: Path) -> FileSource:
         with opened(path) as stream:
             return read_text(stream, str(path), config.separator, config.encoding)
 
-    return FileSource(config, folder, read)
+    def read_little(path: Path, size: int) -> Iterator[pa.Table]:
+        with opened(path) as stream:
+            yield from text_tables(stream, str(path), size, config.encoding)
+
+    return FileSource(config, folder, read, read_little if config.separator == "line" else None)
 
 
 def read_text(stream: IO[bytes], name: str, separator: str = "line", encoding: str = FOUND) -> pa.Table:
@@ -29,11 +34,20 @@ def read_text(stream: IO[bytes], name: str, separator: str = "line", encoding: s
 
     Raises DataError, with the line's number, for bytes that are not `encoding`, and for a file without text.
     """
-    import pyarrow as pa
-
     texts = _CUT[separator](stream, name, encoding)
     if not texts:
         raise DataError(f"{name} is empty; text was expected")
+    return _table(texts)
+
+
+def text_tables(stream: IO[bytes], name: str, size: int, encoding: str = FOUND) -> Iterator[pa.Table]:
+    """The lines of `read_text` in tables of `size` rows, no more of which are in memory than one."""
+    return map(_table, batched(_lines(stream, name, encoding), size))
+
+
+def _table(texts: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+
     return pa.table({"text": pa.array(texts, pa.string())})
 
 
@@ -43,11 +57,15 @@ def lines(stream: IO[bytes], name: str, encoding: str = FOUND) -> list[str]:
     The last one needs no end; an end with nothing after it begins no line. Raises DataError, with the line's number,
     for bytes that are not `encoding`, and for a file whose lines end in carriage returns alone.
     """
-    read = decoded_lines(stream, name, encoding, newline="\n")
-    found = [line[:-2] if line.endswith("\r\n") else line.removesuffix("\n") for line in read]
+    found = list(_lines(stream, name, encoding))
     if len(found) == 1 and "\r" in found[0]:
         raise DataError(f"{name}: its lines end in carriage returns alone, as on old Macs; save it with line feeds")
     return found
+
+
+def _lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[str]:
+    for line in decoded_lines(stream, name, encoding, newline="\n"):
+        yield line[:-2] if line.endswith("\r\n") else line.removesuffix("\n")
 
 
 def _paragraphs(stream: IO[bytes], name: str, encoding: str) -> list[str]:

@@ -1,0 +1,109 @@
+"""Answers: a model's predictions as people and programs read them, beside the rows that they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from lmkit.data.inputs import input_rows, without_text
+from lmkit.errors import UsageError
+from lmkit.kinds.task import Predictions
+from lmkit.run.trained import TrainedModel, answer_rows
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredRows:
+    """Rows with their answers, and what is to be told of them."""
+
+    table: pa.Table
+    empty: tuple[int, ...]
+    """The positions of the rows without any text."""
+    cut: int
+    """How many rows were longer than the model reads."""
+
+
+def answer_tables(
+    trained: TrainedModel,
+    tables: Iterable[pa.Table],
+    where: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    batch_size: int | None = None,
+    logits: bool = False,
+) -> Iterator[AnsweredRows]:
+    """Each table with a column for each part of the answers, as it is asked for.
+
+    A label has its `probability`, and the `probabilities` of all labels by their names; tags of the BIO scheme have
+    their `spans`. `logits` are left out unless wanted. `columns` names what the task reads, where the recipe's
+    `data.columns` does not fit; `where` is what messages call the rows. Raises DataError for rows without what the task
+    reads, UsageError for rows that have a column of an answer's name.
+    """
+    names = trained.recipe.data.columns | dict(columns or {})
+    known: dict[str, None] = {}
+    for table in tables:
+        known |= dict.fromkeys(table.column_names)
+        for name in known.keys() - set(table.column_names):
+            table = table.append_column(name, pa.nulls(table.num_rows))
+        table = table.select(list(known))
+        inputs = input_rows(table, names, trained.recipe.task, where)
+        answers = answer_rows(trained, inputs, batch_size=batch_size)
+        beside = _answer_columns(trained, inputs, answers.predictions, logits)
+        taken = [name for name in beside if name in table.column_names]
+        if taken:
+            raise UsageError(f"{where} has a column {taken[0]!r}, and so do the answers; call it otherwise")
+        for name, values in beside.items():
+            table = table.append_column(name, values)
+        yield AnsweredRows(table, without_text(inputs), int((answers.cut > 0).sum()))
+
+
+def spans_in(tags: Sequence[str], words: Sequence[str]) -> list[dict[str, Any]]:
+    """The spans that BIO tags mark: type, first word, the word after the last (from 0), and text.
+
+    Read as the conlleval script of CoNLL-2000 does: an I after O or after another type begins a span too.
+    """
+    spans: list[dict[str, Any]] = []
+    before: str | None = None
+    for place, tag in enumerate(tags):
+        prefix, _, kind = tag.partition("-")
+        if prefix == "I" and before == kind and spans:
+            spans[-1]["end"] = place + 1
+        elif prefix in ("B", "I"):
+            spans.append({"type": kind, "start": place, "end": place + 1})
+        before = kind if prefix in ("B", "I") else None
+    return [span | {"text": " ".join(words[span["start"] : span["end"]])} for span in spans]
+
+
+def _answer_columns(
+    trained: TrainedModel, inputs: pa.Table, predictions: Predictions, logits: bool
+) -> dict[str, pa.Array]:
+    labels, chosen = trained.labels, predictions["prediction"]
+    columns = {"prediction": _column(chosen)}
+    for name, values in predictions.items():
+        if name == "prediction" or (name == "logits" and not logits):
+            continue
+        by_label = bool(labels) and all(isinstance(row, list) and len(row) == len(labels) for row in values)
+        if name == "probabilities" and by_label:
+            places = {label: place for place, label in enumerate(labels)}
+            columns["probability"] = pa.array([row[places[label]] for row, label in zip(values, chosen, strict=True)])
+        columns[name] = _by_label(values, labels) if by_label else _column(values)
+    if trained.recipe.task.answer == "tags" and all(tag == "O" or tag[:2] in ("B-", "I-") for tag in labels):
+        words = inputs[inputs.column_names[0]].to_pylist()
+        columns["spans"] = pa.array([spans_in(*pair) for pair in zip(chosen, words, strict=True)], _SPANS)
+    return columns
+
+
+_SPANS = pa.list_(pa.struct([("type", pa.string()), ("start", pa.int64()), ("end", pa.int64()), ("text", pa.string())]))
+
+
+def _by_label(rows: Sequence[Sequence[float]], labels: Sequence[str]) -> pa.Array:
+    """Numbers in the labels' order, as numbers by the labels' names."""
+    columns = [pa.array([row[place] for row in rows], pa.float64()) for place in range(len(labels))]
+    return pa.StructArray.from_arrays(columns, list(labels))
+
+
+def _column(values: Sequence[Any]) -> pa.Array:
+    texts = all(isinstance(value, str) for value in values)
+    return pa.array(values, pa.string()) if texts else pa.array(values)
