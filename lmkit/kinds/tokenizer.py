@@ -87,11 +87,11 @@ class Tokenizer:
     def to_json(self) -> str:
         """All that it is, as `from_json` reads it.
 
-        Raises TypeError or ValueError for extras that JSON has no word for, Exception for a backend with parts
-        written in Python.
+        Raises TypeError or ValueError for extras that JSON has no word for and special ids without a token, Exception
+        for a backend with parts written in Python.
         """
         value = {"tokenizer": self.serialized(), "config": self._config()}
-        return json.dumps(value, sort_keys=True, allow_nan=False)
+        return json.dumps(value, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Tokenizer:
@@ -116,6 +116,9 @@ class Tokenizer:
         """What tokenizer.json does not say, in transformers' words."""
         special = {key: getattr(self, name) for key, name in SPECIAL.items()}
         named = {key: self.backend.id_to_token(number) for key, number in special.items() if number is not None}
+        nameless = [SPECIAL[key] for key, token in named.items() if token is None]
+        if nameless:
+            raise ValueError(f"no token of its vocabulary has the id that it gives for {', '.join(nameless)}")
         written = {SPLITS_SPECIAL: True} if self.backend.encode_special_tokens else {}
         return CLASS | named | written | self.extras
 

@@ -67,8 +67,9 @@ class OddConfig(TokenizerConfig):
 
 def words(texts, most=10):
     CALLS.append(1)
-    known = sorted({word for text in texts() for word in text.split()})[:most]
-    tokens = ["<p>", "<u>", "<b>", "<e>", *known]
+    special = ["<p>", "<u>", "<b>", "<e>"]
+    known = sorted({word for text in texts() for word in text.split()} - {*special})[:most]
+    tokens = [*special, *known]
     backend = Backend(models.WordLevel({token: number for number, token in enumerate(tokens)}, unk_token="<u>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     backend.add_special_tokens(tokens[:4])
