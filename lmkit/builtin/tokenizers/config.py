@@ -86,10 +86,10 @@ class UnigramConfig(FittedTokenizerConfig):
 
 
 class CharConfig(FittedTokenizerConfig):
-    """A token for each character (Unicode code point) of the training texts, the commonest first: no word is unknown,
-    and texts are long.
+    """The characters (Unicode code points) of the training texts: no word is unknown, and texts are long.
 
-    Decoding gives back exactly every text of known characters, unless `lowercase` is set; unknown ones are left out.
+    The commonest come first. Decoding gives back exactly every text of known characters, unless `lowercase` is set;
+    unknown ones are left out.
     """
 
     use: Literal["char"]
@@ -99,10 +99,10 @@ class CharConfig(FittedTokenizerConfig):
 
 
 class WhitespaceConfig(FittedTokenizerConfig):
-    """The words between white space of the training texts, the commonest first, punctuation still attached: for texts
-    that are cut into words already, and as the plainest baseline.
+    """The training texts' words, cut at white space alone: for words that are given as such, and as a baseline.
 
-    Spacing is not kept: decoding puts one space between words and leaves unknown ones out.
+    The commonest come first. Punctuation stays at its word. Spacing is not kept: decoding puts one space between words
+    and leaves unknown ones out.
     """
 
     use: Literal["whitespace"]
