@@ -75,7 +75,10 @@ def _version(name: str) -> str | None:
 def _writer(tokenizer: Tokenizer) -> Callable[[Path], None] | None:
     """What writes the tokenizer; None for one that is something more than what is written."""
     content = tokenizer.to_json()
-    again = Tokenizer.from_json(content)
+    try:
+        again = Tokenizer.from_json(content)
+    except Exception:  # the library raises no narrower one for what it cannot read
+        return None
     if type(tokenizer) is not Tokenizer or again.to_json() != content or again.extras != tokenizer.extras:
         return None
     return partial(_write, content=content)

@@ -67,7 +67,7 @@ anything = st.text(max_size=40) | st.text(
 # -- texts are given back
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(texts=st.lists(anything, max_size=4))
 def test_bytes_give_back_any_text(texts: list[str]) -> None:
     for tokenizer in (byte(), byte_level()):
@@ -77,13 +77,13 @@ def test_bytes_give_back_any_text(texts: list[str]) -> None:
         assert all(number >= len(SPECIAL) for row in ids for number in row)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(text=anything)
 def test_bytes_are_those_of_utf_8(text: str) -> None:
     assert byte().encode([text]) == [[5 + number for number in text.encode()]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(texts=st.lists(anything, min_size=1, max_size=4), other=anything)
 def test_characters_are_given_back_where_they_are_known(texts: list[str], other: str) -> None:
     known = set("".join(texts))
@@ -95,7 +95,7 @@ def test_characters_are_given_back_where_they_are_known(texts: list[str], other:
     assert [number == tokenizer.unknown for number in tokenizer.encode([other])[0]] == [c not in known for c in other]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(texts=st.lists(anything, min_size=1, max_size=4))
 def test_bpe_and_unigram_keep_spacing_and_the_composed_form(texts: list[str]) -> None:
     texts = [*texts, "x"]
@@ -109,10 +109,9 @@ def test_bpe_and_unigram_keep_spacing_and_the_composed_form(texts: list[str]) ->
         assert told == ["".join(letter for letter in text if letter not in never_known) for text in composed]
 
 
-@pytest.mark.parametrize("vocab_size", [400, 8000])
-def test_every_language_is_given_back(test_data: Path, vocab_size: int) -> None:
+def test_every_language_is_given_back(test_data: Path) -> None:
     train, held = rows(test_data, "train")[:900], rows(test_data, "test")
-    config = ByteLevelBpeConfig(use="byte-level-bpe", vocab_size=vocab_size)
+    config = ByteLevelBpeConfig(use="byte-level-bpe", vocab_size=1000)
 
     for tokenizer in (build_byte_level_bpe(config, texts=lambda: iter(train)), byte()):
         assert tokenizer.decode(tokenizer.encode(held)) == held

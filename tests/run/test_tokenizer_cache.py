@@ -341,7 +341,7 @@ def test_two_processes_fit_once(tmp_path: Path) -> None:
 
         def make():
             (folder / f"made by {number}").touch()
-            time.sleep(0.5)
+            time.sleep(0.2)
             return Tokenizer(Backend(models.WordLevel({"a": 0}, unk_token="a")), 0, 0, 0, 0)
 
         (folder / f"ready {number}").touch()
