@@ -185,11 +185,12 @@ class _Told:
 
     def say(self) -> None:
         """Tell of rows that say nothing, and of those that were cut."""
-        from lmkit.data.checks import FIRST, numbered
+        from lmkit.data.ledger import FIRST
 
         if self.empty:
-            places = numbered(len(self.empty), self.empty[:FIRST])
-            self._warn(len(self.empty), f"without any text, answered all the same: {places}, counted from 0")
+            more = ", …" if len(self.empty) > FIRST else ""
+            places = f"{', '.join(map(str, self.empty[:FIRST]))}{more}"
+            self._warn(len(self.empty), f"without any text, answered all the same ({places}, counted from 0)")
         if self.cut:
             self._warn(self.cut, "longer than task.max_length, beyond which nothing was read")
 

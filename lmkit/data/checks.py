@@ -1,230 +1,147 @@
-"""Checks of rows: columns are there and typed, nothing is empty, doubled, contradictory or leaked."""
+"""Checks of rows: nothing is empty, doubled, contradictory, leaked or too long, and a policy for what is."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lmkit.data.ledger import Finding, Ledger
+from lmkit.data.columns import ROW, label_column
+from lmkit.data.digests import digests
+from lmkit.data.ledger import FIRST, Entry, Fate, Ledger
 from lmkit.errors import DataError
-from lmkit.spelling import nearest
+from lmkit.kinds.data import ChecksConfig
 
 if TYPE_CHECKING:
-    from lmkit.kinds.data import ChecksConfig
     from lmkit.kinds.task import Column
-
-ROW = "row"
-"""The column of a row's number in its source, which everything measured of it is stored by."""
-
-FIRST = 5
-"""How many row numbers a finding keeps."""
 
 Mask = NDArray[np.bool_]
 
 
-def named_columns(
-    table: pa.Table,
-    names: dict[str, str],
-    columns: Sequence[Column],
-    where: str,
-    labels: Mapping[str, str] | None = None,
-) -> pa.Table:
-    """The table with the task's columns under the task's names and types, the others as they are, and row numbers.
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What is looked for in rows, and the policy that decides what becomes of those it finds."""
 
-    `labels` names the values of labels. Raises DataError for a column that is not there or holds something else than
-    the task needs, and for a value without a name where `labels` gives names.
-    """
-    sources = {column.name: names.get(column.name, column.name) for column in columns}
-    absent = {name: source for name, source in sources.items() if source not in table.column_names}
-    if absent:
-        name, source = next(iter(absent.items()))
-        near = nearest(source, table.column_names)
-        raise DataError(
-            f"{where} has no column {', '.join(map(repr, absent.values()))}; "
-            f"it has {', '.join(map(repr, table.column_names))}. "
-            f"Say which column is meant: data.columns: {{{name}: {near or '…'}}}"
-        )
-    others = [name for name in table.column_names if name not in {*sources, *sources.values()}]
-    result = {name: table[name] for name in others}
-    for column in columns:
-        source = sources[column.name]
-        values = _typed(table[source], column, f"{where}, column {source!r}")
-        if labels and column.type in ("label", "tags"):
-            values = _renamed(values, labels, column, f"{where}, column {source!r}")
-        result[column.name] = values
-    result[ROW] = pa.array(np.arange(table.num_rows))
-    return pa.table(result)
+    key: str
+    """The policy's setting."""
+    reason: str
+    """How the ledger and messages call the rows: "3 rows are empty"."""
+
+    def ways_out(self) -> str:
+        """The policies to choose from instead of an error."""
+        choices = [name for name in get_args(ChecksConfig.model_fields[self.key].annotation) if name != "error"]
+        return f"{', '.join(choices[:-1])} or {choices[-1]}"
 
 
-def _renamed(values: pa.ChunkedArray, names: Mapping[str, str], column: Column, where: str) -> pa.ChunkedArray:
-    """The labels under their names; an empty one stays."""
-
-    def name_of(value: str, row: int) -> str:
-        if value and value not in names:
-            known = ", ".join(map(repr, list(names)[:8]))
-            raise DataError(f"{where}: row {row} has {value!r}, which data.labels does not name; it names {known}")
-        return names.get(value, value)
-
-    if column.type == "tags":
-        tags = [[name_of(tag, row) for tag in found] for row, found in enumerate(values.to_pylist())]
-        return pa.chunked_array([tags], pa.list_(pa.string()))
-    return pa.chunked_array([[name_of(value, row) for row, value in enumerate(values.to_pylist())]], pa.string())
+EMPTY = Check("on_empty", "empty")
+CONFLICT = Check("on_conflict", "conflicting")
+DUPLICATE = Check("on_duplicate", "duplicate")
+OVERLAP = Check("on_overlap", "in another split too")
+RESPELT_OVERLAP = Check("on_overlap", "in another split too but for case or spacing")
+TOO_LONG = Check("on_truncate", "too long")
 
 
 def check_rows(
-    table: pa.Table, columns: Sequence[Column], one_answer: bool, checks: ChecksConfig, ledger: Ledger, where: str
+    table: pa.Table,
+    columns: Sequence[Column],
+    one_answer: bool,
+    checks: ChecksConfig,
+    split: str | None,
+    ledger: Ledger,
 ) -> tuple[pa.Table, Ledger]:
-    """Rows without the empty, contradictory and doubled ones, as the policies say.
+    """Rows without the empty, contradictory and doubled ones, as the policies say; `split` names a given one.
 
     Raises DataError where a policy is `error` and its check finds something.
     """
     inputs = [column.name for column in columns if column.role == "input"]
     every = [column.name for column in columns]
 
-    empty = _empty(table, every)
-    ledger = _told("empty", checks.on_empty, empty, table, ledger, where)
-    if checks.on_empty == "drop":
-        table, ledger = table.filter(pa.array(~empty)), ledger.drop("empty", int(empty.sum()))
-
+    table, ledger = _settle(EMPTY, _empty(table, every), table, columns, checks, split, ledger)
     if one_answer:
-        conflict = _conflicting(digests(table, inputs), digests(table, every))
-        ledger = _told("conflicting", checks.on_conflict, conflict, table, ledger, where)
-        if checks.on_conflict == "drop":
-            table, ledger = table.filter(pa.array(~conflict)), ledger.drop("conflicting", int(conflict.sum()))
-
-    double = _repeated(digests(table, every))
-    ledger = _told("duplicate", checks.on_duplicate, double, table, ledger, where)
-    if checks.on_duplicate == "merge":
-        table, ledger = table.filter(pa.array(~double)), ledger.merge(int(double.sum()))
-    return table, ledger
+        conflict = conflicting(digests(table, inputs), digests(table, every))
+        table, ledger = _settle(CONFLICT, conflict, table, columns, checks, split, ledger)
+    return _settle(DUPLICATE, repeated(digests(table, every)), table, columns, checks, split, ledger)
 
 
 def check_overlap(
-    splits: dict[str, pa.Table], columns: Sequence[Column], checks: ChecksConfig, ledger: Ledger, where: str
+    splits: dict[str, pa.Table], columns: Sequence[Column], checks: ChecksConfig, ledger: Ledger
 ) -> tuple[dict[str, pa.Table], Ledger]:
     """The splits, with training rows whose inputs occur elsewhere counted and, if so wished, dropped."""
-    inputs = [column.name for column in columns if column.role == "input"]
-    train = splits["train"]
-    mine = digests(train, inputs)
-    leaked = np.zeros(train.num_rows, np.bool_)
-    for name, table in splits.items():
-        if name != "train":
-            leaked |= np.isin(mine, digests(table, inputs))
-    ledger = _told("in both train and another split", checks.on_overlap, leaked, train, ledger, where)
-    if checks.on_overlap == "drop":
-        if leaked.all():
-            raise DataError(
-                "every training row occurs in another split too, so that data.checks.on_overlap: drop leaves none; "
-                "mend the data, or choose warn"
-            )
-        splits = splits | {"train": train.filter(pa.array(~leaked))}
-        ledger = ledger.drop("overlapping", int(leaked.sum()))
-    return splits, ledger
+    if len(splits) == 1:
+        return splits, ledger
+    train, others = splits["train"], [table for name, table in splits.items() if name != "train"]
+    exact, respelt = shared(train, others, columns)
+    if checks.on_overlap == "drop" and (exact | respelt).all():
+        raise DataError(
+            "every training row occurs in another split too, so that data.checks.on_overlap: drop leaves none; "
+            "mend the data, or choose warn"
+        )
+    left, ledger = _settle(OVERLAP, exact, train, columns, checks, "train", ledger)
+    if left.num_rows < train.num_rows:
+        respelt = respelt[~exact]
+    left, ledger = _settle(RESPELT_OVERLAP, respelt, left, columns, checks, "train", ledger)
+    return splits | {"train": left}, ledger
 
 
-def label_names(
-    train: pa.Table, splits: dict[str, pa.Table], columns: Sequence[Column], named: bool = False
-) -> tuple[str, ...]:
-    """The labels of the training rows, in a fixed order; empty for a task without labels.
+def check_length(
+    table: pa.Table,
+    cut: NDArray[np.int64],
+    limits: Mapping[str, int],
+    columns: Sequence[Column],
+    checks: ChecksConfig,
+    split: str,
+    ledger: Ledger,
+) -> tuple[pa.Table, Ledger]:
+    """The rows and the account of those of which a length limit cuts tokens off, `cut` (N,) of each.
 
-    Raises DataError when there is only one, when another split has one that training lacks, and when two differ in
-    case or spacing only, unless the recipe has `named` them all.
+    `limits` holds the task's limits by the settings' names, for the message. Raises DataError where too long is an
+    error, and where no row would be left.
     """
-    column = next((column for column in columns if column.type in ("label", "tags")), None)
-    if column is None:
-        return ()
-    counted = count_labels(train, column)
-    names = tuple(sorted(counted, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
-    if column.type == "label" and not named:
-        _refuse_variants(names)
-    if len(names) < 2:
-        only = f"one label only, {names[0]!r}" if names else "no label"
-        raise DataError(f"the training rows have {only}; there is nothing to tell apart")
-    for name, table in splits.items():
-        strange = sorted(set(count_labels(table, column)) - set(names))
-        if strange:
-            raise DataError(
-                f"{name} has labels that no training row has: {', '.join(map(repr, strange[:5]))}; "
-                "the model could never answer them. Get rows with them into train (data.split.stratify, a higher "
-                "data.limit), or leave theirs out (data.keep)"
-            )
-    return names
+    if checks.on_truncate == "drop" and table.num_rows and (cut > 0).all():
+        raise DataError(
+            f"every row of {split} is too long for {_settings(limits)}, so that data.checks.on_truncate: drop leaves "
+            "none; raise the limit, or choose warn"
+        )
+    return _settle(TOO_LONG, cut > 0, table, columns, checks, split, ledger, cut, f"Raise {_settings(limits)}")
 
 
-def _refuse_variants(names: Sequence[str]) -> None:
-    """Raises DataError for labels that are one label, written in two ways."""
-    spelt: dict[str, str] = {}
-    for name in names:
-        other = spelt.setdefault(" ".join(name.split()).casefold(), name)
-        if other != name and name.strip():
-            raise DataError(
-                f"the labels {other!r} and {name!r} differ in case or spacing only. Say what each value is called with "
-                f"data.labels: [[{other!r}, {other!r}], [{name!r}, {other!r}], …]"
-            )
+def leave_out(
+    table: pa.Table, left_out: Mask, reason: str, columns: Sequence[Column], split: str | None, ledger: Ledger
+) -> tuple[pa.Table, Ledger]:
+    """The rows that stay, and the account of those that no check, but the recipe's choice of rows leaves out."""
+    entries = _entries(reason, "dropped", None, left_out, table, columns, split)
+    return table.filter(pa.array(~left_out)), ledger.with_entries(entries)
 
 
-def count_labels(table: pa.Table, column: Column) -> dict[str, int]:
-    """How often each label occurs."""
-    values = table[column.name]
-    if column.type == "tags":
-        return dict(Counter(tag for tags in values.to_pylist() for tag in tags or ()))
-    counts = pc.value_counts(values.combine_chunks())
-    return {entry["values"]: entry["counts"] for entry in counts.to_pylist()}
+def shared(table: pa.Table, others: Sequence[pa.Table], columns: Sequence[Column]) -> tuple[Mask, Mask]:
+    """Which rows' inputs occur in other tables too: (N,) exactly, and (N,) only once they are normalised."""
+    inputs = [column.name for column in columns if column.role == "input"]
+    exact, alike = (
+        np.isin(digests(table, inputs, same), np.concatenate([digests(other, inputs, same) for other in others]))
+        for same in ((), inputs)
+    )
+    return exact, alike & ~exact
 
 
-def digests(table: pa.Table, columns: Sequence[str]) -> NDArray[np.uint64]:
-    """(N,) a 64-bit hash of the columns' values in each row: a few bytes a row, whatever its length."""
-    found = np.empty(table.num_rows, np.uint64)
-    start = 0
-    for batch in table.select(list(columns)).to_batches(max_chunksize=10_000):
-        for offset, row in enumerate(zip(*(column.to_pylist() for column in batch.columns), strict=True)):
-            digest = hashlib.blake2b(ascii(row).encode(), digest_size=8).digest()  # repr changes with Unicode's version
-            found[start + offset] = int.from_bytes(digest, "little")
-        start += batch.num_rows
-    return found
+def conflicting(inputs: NDArray[np.uint64], rows: NDArray[np.uint64]) -> Mask:
+    """(N,) true for rows whose inputs occur with another target too."""
+    order = np.lexsort((rows, inputs))
+    inputs_in_order, rows_in_order = inputs[order], rows[order]
+    same_inputs = inputs_in_order[1:] == inputs_in_order[:-1]
+    contradicted = inputs_in_order[1:][same_inputs & (rows_in_order[1:] != rows_in_order[:-1])]
+    return np.isin(inputs, contradicted)
 
 
-def summarized(table: pa.Table, columns: Sequence[Column]) -> dict[str, Any]:
-    """What the ledger says of a split: rows and, where there are labels, how often each occurs."""
-    labels = next((column for column in columns if column.type in ("label", "tags")), None)
-    return {"rows": table.num_rows} | ({"labels": count_labels(table, labels)} if labels else {})
-
-
-def numbered(count: int, first: Sequence[int]) -> str:
-    """The numbers of the first of `count` rows, as a message says them."""
-    return f"{'row' if count == 1 else 'rows'} {', '.join(map(str, first))}{', …' if count > len(first) else ''}"
-
-
-def _typed(values: pa.ChunkedArray, column: Column, where: str) -> pa.ChunkedArray:
-    kind = values.type
-    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    if column.type in ("words", "tags"):
-        if not listed or not (pa.types.is_string(kind.value_type) or pa.types.is_null(kind.value_type)):
-            raise DataError(f"{where}: lists of text were expected for {column.name!r}, {kind} was found")
-        return _without_nulls(values, where)
-    if column.type == "label":
-        if listed or pa.types.is_struct(kind) or pa.types.is_floating(kind):
-            raise DataError(f"{where}: a label is a name or a whole number, {kind} was found")
-        return values.cast(pa.string()).fill_null("")
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
-        raise DataError(f"{where}: text was expected for {column.name!r}, {kind} was found")
-    return values.cast(pa.string()).fill_null("")
-
-
-def _without_nulls(lists: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
-    """The lists as lists of text, a null among them as an empty one. Raises DataError for a null inside a list."""
-    for row, words in enumerate(lists.to_pylist() if pc.list_flatten(lists).null_count else ()):
-        if words is not None and None in words:
-            raise DataError(f'{where}: row {row} has a null in its list; texts were expected, "" where one is empty')
-    kind = pa.list_(pa.string())
-    return pc.coalesce(lists.cast(kind), pa.scalar([], kind))
+def repeated(rows: NDArray[np.uint64]) -> Mask:
+    """(N,) true for every row that has an equal one before it."""
+    again = np.ones(len(rows), np.bool_)
+    again[np.unique(rows, return_index=True)[1]] = False
+    return again
 
 
 def _empty(table: pa.Table, columns: Sequence[str]) -> Mask:
@@ -237,39 +154,74 @@ def _empty(table: pa.Table, columns: Sequence[str]) -> Mask:
     return empty
 
 
-def _conflicting(inputs: NDArray[np.uint64], rows: NDArray[np.uint64]) -> Mask:
-    """True for rows whose inputs occur with another target too."""
-    answers: dict[int, int] = {}
-    contradicted = set()
-    for key, row in zip(inputs.tolist(), rows.tolist(), strict=True):
-        if answers.setdefault(key, row) != row:
-            contradicted.add(key)
-    return np.isin(inputs, np.fromiter(contradicted, np.uint64, len(contradicted)))
+def _settle(
+    check: Check,
+    found: Mask,
+    table: pa.Table,
+    columns: Sequence[Column],
+    checks: ChecksConfig,
+    split: str | None,
+    ledger: Ledger,
+    cut: NDArray[np.int64] | None = None,
+    remedy: str = "Mend the data",
+) -> tuple[pa.Table, Ledger]:
+    """The rows and the ledger once the check's policy has decided about the rows that it found.
 
-
-def _repeated(rows: NDArray[np.uint64]) -> Mask:
-    """True for every row that has an equal one before it."""
-    repeated = np.ones(len(rows), np.bool_)
-    repeated[np.unique(rows, return_index=True)[1]] = False
-    return repeated
-
-
-def _told(check: str, policy: str, mask: Mask, table: pa.Table, ledger: Ledger, where: str) -> Ledger:
-    count = int(mask.sum())
-    if not count:
-        return ledger
-    first: tuple[int, ...] = tuple(int(number) for number in np.asarray(table[ROW])[mask][:FIRST])
+    What is counted as gone is what is taken away: here alone, and in `leave_out`.
+    """
+    if not found.any():
+        return table, ledger
+    policy = getattr(checks, check.key)
     if policy == "error":
-        key, others = _WAYS_OUT.get(check, ("on_overlap", "drop, warn or allow"))
+        first = np.asarray(table[ROW])[found][:FIRST].tolist()
+        told = numbered(check.reason, int(found.sum()), first, f"the {split} split" if ledger.given else "the source")
         raise DataError(
-            f"{count:,} {'row is' if count == 1 else 'rows are'} {check} ({numbered(count, first)} of {where}). "
-            f"Mend the data, or choose what becomes of them with data.checks.{key}: {others}"
+            f"{told}. {remedy}, or choose what becomes of them with data.checks.{check.key}: {check.ways_out()}"
         )
-    return ledger.found(Finding(check, policy, count, first))
+    fate: Fate = "dropped" if policy == "drop" else "merged" if policy == "merge" else "kept"
+    tokens = cut if fate == "kept" else None
+    ledger = ledger.with_entries(_entries(check.reason, fate, policy, found, table, columns, split, tokens))
+    return (table if fate == "kept" else table.filter(pa.array(~found))), ledger
 
 
-_WAYS_OUT = {
-    "empty": ("on_empty", "drop or allow"),
-    "conflicting": ("on_conflict", "drop, warn or allow"),
-    "duplicate": ("on_duplicate", "merge, warn or allow"),
-}
+def _entries(
+    reason: str,
+    fate: Fate,
+    policy: str | None,
+    found: Mask,
+    table: pa.Table,
+    columns: Sequence[Column],
+    split: str | None,
+    cut: NDArray[np.int64] | None = None,
+) -> Iterator[Entry]:
+    """An entry for each label of the rows that were found, or one where rows have no label."""
+    rows = np.flatnonzero(found)
+    if not len(rows):
+        return
+    numbers = np.asarray(table[ROW])
+    column = label_column(columns)
+    for label, mine in _by_label(table[column], rows) if column else [(None, rows)]:
+        first = tuple(numbers[mine[:FIRST]].tolist())
+        tokens = None if cut is None else int(cut[mine].sum())
+        yield Entry(reason, fate, policy, split, label, len(mine), first, tokens)
+
+
+def _by_label(labels: pa.ChunkedArray, rows: NDArray[np.int64]) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """The rows of each label, labels in the order of their names."""
+    coded = labels.take(pa.array(rows)).combine_chunks().dictionary_encode()
+    names, codes = coded.dictionary.to_pylist(), np.asarray(coded.indices)
+    order = np.argsort(codes, kind="stable")
+    members = np.split(rows[order], np.cumsum(np.bincount(codes))[:-1])
+    yield from sorted(zip(names, members, strict=True), key=lambda item: str(item[0]))
+
+
+def numbered(reason: str, count: int, first: Sequence[int], where: str) -> str:
+    """Rows as a message says them: 2 rows are empty (rows 3, 8 of the source)."""
+    rows = "row" if count == 1 else "rows"
+    more = ", …" if count > len(first) else ""
+    numbers = f"{rows} {', '.join(map(str, first))}{more} of {where}"
+    return f"{count:,} {rows} {'is' if count == 1 else 'are'} {reason} ({numbers})"
+
+
+def _settings(limits: Mapping[str, int]) -> str:
+    return " or ".join(f"task.{name} ({limit})" for name, limit in limits.items())

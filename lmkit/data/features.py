@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 import lmkit
 from lmkit.data.cache import cache_key, cached_features
-from lmkit.data.prepare import Rows, note_truncation
+from lmkit.data.checks import check_length
+from lmkit.data.prepare import Rows, close_rows
 from lmkit.data.tokenizers import library_versions
-from lmkit.kinds.task import Features, Task
+from lmkit.errors import DataError
+from lmkit.kinds.task import Features, Ragged, Task
 from lmkit.kinds.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from lmkit.data.ledger import Ledger
+    from lmkit.kinds.task import TaskConfig
     from lmkit.recipe.schema import Recipe
 
 
@@ -33,8 +39,12 @@ class Prepared:
 def prepare_features(
     recipe: Recipe, rows: Rows, task: Task, tokenizer: Tokenizer, target_tokenizer: Tokenizer, owner: str
 ) -> Prepared:
-    """Encode every split, or read what an earlier run stored. `owner` names the task's plugin and its version."""
-    ledger, features, cached = rows.ledger, {}, True
+    """Encode every split, or read what an earlier run stored. `owner` names the task's plugin and its version.
+
+    Rows that are too long are left out where the recipe says so. Raises DataError where that is an error, or leaves
+    labels or splits without rows.
+    """
+    features, cached = {}, True
     versions = (lmkit.__version__, owner, library_versions())
     tokenizers = [each.to_json() for each in (tokenizer, target_tokenizer)]
     settings = (recipe.task.model_dump(mode="json"), rows.labels, *tokenizers)
@@ -43,19 +53,46 @@ def prepare_features(
         key = cache_key(table, columns, *versions, *settings)
         features[split], hit = cached_features(key, partial(task.encode, table, tokenizer, target_tokenizer))
         cached = cached and hit
-        policy, limit = recipe.data.checks.on_truncate, recipe.task.max_length
-        ledger = note_truncation(ledger, split, features[split].cut, table, policy, limit)
-    return Prepared(replace(rows, ledger=ledger), features, ledger, cached)
+    cut = {split: its.cut for split, its in features.items()}
+    short = check_lengths(rows, cut, recipe)
+    for split, table in short.splits.items():
+        if table.num_rows < len(cut[split]):
+            features[split] = _chosen(features[split], cut[split] == 0)
+    return Prepared(short, features, short.ledger, cached)
 
 
-def training_texts(recipe: Recipe, rows: Rows, roles: tuple[str, ...]) -> Callable[[], Iterator[str]]:
-    """A function that gives the training texts anew: the text and word columns in these roles, row by row."""
-    names = [column.name for column in recipe.task.columns if column.role in roles and column.type in ("text", "words")]
+def check_lengths(rows: Rows, cut: Mapping[str, NDArray[np.int64]], recipe: Recipe) -> Rows:
+    """The rows, and the account of the tokens that the task's length limits cut off: (N,) `cut` of each split's rows.
 
-    def texts() -> Iterator[str]:
-        for batch in rows.splits["train"].select(names).to_batches(max_chunksize=10_000):
-            for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                for value in values:
-                    yield value if isinstance(value, str) else " ".join(value)
+    Raises DataError as the policy says, and for labels and splits that it leaves without rows.
+    """
+    splits, ledger, checks = dict(rows.splits), rows.ledger, recipe.data.checks
+    for split, table in rows.splits.items():
+        splits[split], ledger = check_length(
+            table, cut[split], length_limits(recipe.task), recipe.task.columns, checks, split, ledger
+        )
+    if checks.on_truncate != "drop":
+        return replace(rows, ledger=ledger)
+    short = close_rows(replace(rows, splits=splits, ledger=ledger), recipe.task)
+    left = short.ledger.splits["train"].labels or {}
+    if lost := [label for label in rows.labels if label not in left]:
+        raise DataError(
+            f"every training row with {', '.join(map(repr, lost[:5]))} is too long, so that data.checks.on_truncate: "
+            "drop leaves none; raise the limit, or choose warn"
+        )
+    return short
 
-    return texts
+
+def length_limits(task: TaskConfig) -> dict[str, int]:
+    """The task's limits in tokens, by the names of its settings: `max_length` and the like."""
+    names = [name for name in type(task).model_fields if name.startswith("max_") and name.endswith("length")]
+    return {name: getattr(task, name) for name in names}
+
+
+def _chosen(features: Features, kept: NDArray[np.bool_]) -> Features:
+    """The features of the rows that are kept."""
+    columns: dict[str, Ragged | NDArray[np.int64]] = {
+        name: column.chosen(kept) if isinstance(column, Ragged) else column[kept]
+        for name, column in features.columns.items()
+    }
+    return Features(columns, features.weight[kept], features.cut[kept])

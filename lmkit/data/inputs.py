@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lmkit.data.checks import named_columns
+from lmkit.data.columns import named_columns
 from lmkit.errors import DataError, UsageError
 from lmkit.kinds.data import DataConfig, Source
 from lmkit.spelling import nearest

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
+
+FIRST = 5
+"""How many row numbers an entry keeps."""
+
+Fate = Literal["kept", "merged", "dropped"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found: how many rows, what was done with them, and where the first ones stand."""
+class Entry:
+    """Rows of one split and label that were found or left out for one reason."""
 
-    check: str
-    policy: str
+    reason: str
+    """What was found: `empty`, `conflicting`, `duplicate`, …"""
+    fate: Fate
+    """What became of the rows."""
+    policy: str | None
+    """The policy that decided; None where it was no check's finding."""
+    split: str | None
+    """None where the rows had not been divided yet."""
+    label: str | None
+    """None for tasks without one label a row."""
     rows: int
-    first: tuple[int, ...] = ()
-    """Row numbers in the source, counted from 0."""
-    split: str | None = None
+    first: tuple[int, ...]
+    """The first row numbers, from 0: in the split's own rows where the source gives splits, else in the source."""
     tokens: int | None = None
-    """Tokens cut off, where the check is about length."""
+    """Tokens cut off, where rows were cut at the length limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitAccount:
+    """What a split holds in the end."""
+
+    rows: int
+    labels: dict[str, int] | None = None
+    """How often each label or tag occurs, for tasks that have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,37 +47,77 @@ class Ledger:
     """read = kept + merged + dropped, always."""
 
     read: int
-    merged: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    findings: tuple[Finding, ...] = ()
-    splits: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By split: `rows` and, where the task has labels, `labels` with their counts."""
+    given: dict[str, int] | None = None
+    """Rows read of each split, where the source gives splits."""
+    entries: tuple[Entry, ...] = ()
+    splits: dict[str, SplitAccount] = field(default_factory=dict)
 
     @property
     def kept(self) -> int:
         return self.read - self.merged - sum(self.dropped.values())
 
-    def found(self, finding: Finding) -> Ledger:
-        return replace(self, findings=(*self.findings, finding))
+    @property
+    def merged(self) -> int:
+        return sum(entry.rows for entry in self.entries if entry.fate == "merged")
 
-    def drop(self, reason: str, rows: int) -> Ledger:
-        return replace(self, dropped=self.dropped | {reason: self.dropped.get(reason, 0) + rows}) if rows else self
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Rows left out, by reason."""
+        return _by_reason(entry for entry in self.entries if entry.fate == "dropped")
 
-    def merge(self, rows: int) -> Ledger:
-        return replace(self, merged=self.merged + rows)
+    def found(self, reason: str) -> int:
+        """How many rows were found for a reason, whatever became of them."""
+        return sum(entry.rows for entry in self.entries if entry.reason == reason)
+
+    def with_entries(self, entries: Iterable[Entry]) -> Ledger:
+        return replace(self, entries=(*self.entries, *entries))
+
+    def of_split(self, split: str) -> Ledger:
+        """The account of one given split alone."""
+        read = (self.given or {}).get(split, 0)
+        return Ledger(read, {split: read}, tuple(entry for entry in self.entries if entry.split == split))
 
     def as_json(self) -> dict[str, Any]:
-        return {"format": 1, "kept": self.kept, **asdict(self)}
+        """What ledger.json holds; docs/data.md says what each key means."""
+        sums = {"read": self.read, "kept": self.kept, "merged": self.merged, "dropped": self.dropped}
+        return {"format": 1, **sums, **{key: value for key, value in asdict(self).items() if key != "read"}}
+
+    def account(self) -> str:
+        """Where the rows went, as one sum."""
+        gone = f" + {self.merged:,} merged" if self.merged else ""
+        if dropped := self.dropped:
+            gone += f" + {sum(dropped.values()):,} dropped ({_listed(dropped)})"
+        return f"{self.read:,} rows read = {self.kept:,} kept{gone}"
 
     def lines(self) -> list[str]:
-        """Two or three lines for a person: where the rows went, what is in each split, what was found."""
-        gone = [f"{count:,} {reason}" for reason, count in self.dropped.items()]
-        gone += [f"{self.merged:,} merged as duplicates"] if self.merged else []
-        lines = [f"{self.read:,} rows read, {self.kept:,} kept" + (f" ({', '.join(gone)})" if gone else "")]
-        lines.append(", ".join(f"{name} {split['rows']:,}" for name, split in self.splits.items()))
-        told = [
-            f"{f.rows:,} {f.check}" + (f" in {f.split}" if f.split else "")
-            for f in self.findings
-            if f.policy == "warn" and f.rows
-        ]
-        return [*lines, "noticed: " + ", ".join(told)] if told else lines
+        """Two or three lines for a person: where the rows went, what is in each split, what was noticed."""
+        splits = ", ".join(f"{name} {split.rows:,}" for name, split in self.splits.items())
+        noticed = [entry for entry in self.entries if entry.policy == "warn"]
+        told = [noticed_rows([entry for entry in noticed if entry.reason == reason]) for reason in _by_reason(noticed)]
+        return [self.account(), splits, *(["noticed: " + "; ".join(told)] if told else [])]
+
+
+def noticed_rows(entries: Sequence[Entry]) -> str:
+    """The rows found for one reason as a phrase: how many, of which splits, and the tokens that they lost."""
+    by_split: dict[str, int] = {}
+    for entry in entries:
+        if entry.split is not None:
+            by_split[entry.split] = by_split.get(entry.split, 0) + entry.rows
+    details = [", ".join(f"{split} {rows:,}" for split, rows in by_split.items())] if by_split else []
+    if tokens := sum(entry.tokens or 0 for entry in entries):
+        details.append(f"{tokens:,} tokens cut off")
+    return f"{sum(entry.rows for entry in entries):,} {entries[0].reason}" + (
+        f" ({'; '.join(details)})" if details else ""
+    )
+
+
+def _by_reason(entries: Iterable[Entry]) -> dict[str, int]:
+    """Rows by reason, in the order in which the reasons first occur."""
+    found: dict[str, int] = {}
+    for entry in entries:
+        found[entry.reason] = found.get(entry.reason, 0) + entry.rows
+    return found
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{rows:,} {reason}" for reason, rows in counts.items())

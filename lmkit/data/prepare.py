@@ -12,18 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lmkit.data.checks import (
-    FIRST,
-    ROW,
-    check_overlap,
-    check_rows,
-    digests,
-    label_names,
-    named_columns,
-    numbered,
-    summarized,
-)
-from lmkit.data.ledger import Finding, Ledger
+from lmkit.data.checks import check_overlap, check_rows, leave_out
+from lmkit.data.columns import ROW, named_columns
+from lmkit.data.digests import digests
+from lmkit.data.labels import label_names, summarized
+from lmkit.data.ledger import Ledger
 from lmkit.data.splitting import sample_rows, split_rows
 from lmkit.errors import DataError
 from lmkit.kinds.data import SPLITS, Source
@@ -34,12 +27,18 @@ if TYPE_CHECKING:
     from lmkit.kinds.task import TaskConfig
     from lmkit.recipe.schema import Recipe
 
+SOURCE = "source"
+"""What a source's rows are called while they are not divided."""
+
+Tables = dict[str, pa.Table]
+"""Rows by the name of their split, or those of the whole source under SOURCE."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """A recipe's rows by split, the labels of the training rows, and the ledger."""
 
-    splits: dict[str, pa.Table]
+    splits: Tables
     labels: tuple[str, ...]
     ledger: Ledger
     fingerprint: str
@@ -53,23 +52,84 @@ def prepare_rows(recipe: Recipe, folder: Path, catalog: Catalog) -> Rows:
 
     Raises DataError for rows that are not what the recipe says, ResourceError for a source that cannot be reached.
     """
-    source: Source = catalog.build("data", recipe.data, seed=recipe.seed, folder=folder)
-    loaded = source.load()
     config, task = recipe.data, recipe.task
-    if isinstance(loaded, Mapping):
-        splits, ledger = _given_splits(loaded, config, task)
-    else:
-        splits, ledger = _divided(loaded, config, task)
-    if len(splits) > 1:
-        where = "the train split" if isinstance(loaded, Mapping) else "the source"
-        splits, ledger = check_overlap(splits, task.columns, config.checks, ledger, where)
-    content = [column.name for column in task.columns]
-    if config.limit is not None and splits["train"].num_rows > config.limit:
-        ledger = ledger.drop("beyond the limit", splits["train"].num_rows - config.limit)
-        splits["train"] = sample_rows(splits["train"], config.limit, config.split.seed, content)
+    source: Source = catalog.build("data", config, seed=recipe.seed, folder=folder)
+    tables, ledger = read_rows(source, config, task)
+    tables, ledger = check_tables(tables, config, task, ledger)
+    splits, ledger = divide_rows(tables, config, task, ledger)
+    splits, ledger = check_overlap(splits, task.columns, config.checks, ledger)
+    splits, ledger = limit_rows(splits, config, task, ledger)
     labels = label_names(splits["train"], splits, task.columns, named=bool(config.labels))
-    account = {name: summarized(table, task.columns) for name, table in splits.items()}
-    return Rows(splits, labels, replace(ledger, splits=account), source.fingerprint(), _content(splits, content))
+    return close_rows(Rows(splits, labels, ledger, source.fingerprint(), ""), task)
+
+
+def read_rows(source: Source, config: DataConfig, task: TaskConfig) -> tuple[Tables, Ledger]:
+    """The source's rows that the recipe keeps, by their numbers in what was read.
+
+    Raises DataError for given splits without a train split.
+    """
+    loaded = source.load()
+    tables: Tables = (
+        {SOURCE: loaded} if isinstance(loaded, pa.Table) else {name: loaded[name] for name in SPLITS if name in loaded}
+    )
+    given = SOURCE not in tables
+    if given and "train" not in tables:
+        raise DataError(f"the source gives no train split; it gives {', '.join(loaded) or 'none'}")
+    read = {name: table.num_rows for name, table in tables.items()}
+    ledger = Ledger(sum(read.values()), read if given else None)
+    kept = {}
+    for name, table in tables.items():
+        where = f"the {name} split" if given else "the source"
+        wanted = _wanted(table, config.keep) if config.keep else np.ones(table.num_rows, np.bool_)
+        named = named_columns(table, config.columns, task.columns, where, config.label_map)
+        kept[name], ledger = leave_out(named, ~wanted, "not kept", task.columns, _split(name), ledger)
+    return kept, ledger
+
+
+def check_tables(tables: Tables, config: DataConfig, task: TaskConfig, ledger: Ledger) -> tuple[Tables, Ledger]:
+    """The rows that pass the checks. Raises DataError where none is left, and as the policies say."""
+    checked = {}
+    for name, table in tables.items():
+        split = _split(name)
+        checked[name], ledger = check_rows(table, task.columns, task.one_answer, config.checks, split, ledger)
+        if checked[name].num_rows == 0:
+            if split is None:
+                raise DataError(f"no row is left: {ledger.account()}")
+            raise DataError(f"the {name} split is empty: {ledger.of_split(name).account()}")
+    return checked, ledger
+
+
+def divide_rows(tables: Tables, config: DataConfig, task: TaskConfig, ledger: Ledger) -> tuple[Tables, Ledger]:
+    """The rows by split: as they are given, or as the recipe divides them."""
+    if SOURCE not in tables:
+        return tables, ledger
+    whole = tables[SOURCE]
+    splits = split_rows(whole, config.split, [column.name for column in task.columns])
+    unused = ~np.isin(whole[ROW], np.concatenate([table[ROW] for table in splits.values()]))
+    _, ledger = leave_out(whole, unused, "in no split", task.columns, None, ledger)
+    return splits, ledger
+
+
+def limit_rows(splits: Tables, config: DataConfig, task: TaskConfig, ledger: Ledger) -> tuple[Tables, Ledger]:
+    """The splits with no more training rows than the recipe asks for."""
+    train = splits["train"]
+    if config.limit is None or train.num_rows <= config.limit:
+        return splits, ledger
+    drawn = sample_rows(train, config.limit, config.split.seed, [column.name for column in task.columns])
+    beyond = ~np.isin(train[ROW], drawn[ROW])
+    train, ledger = leave_out(train, beyond, "beyond the limit", task.columns, "train", ledger)
+    return splits | {"train": train}, ledger
+
+
+def close_rows(rows: Rows, task: TaskConfig) -> Rows:
+    """The rows with what is told of them once it is settled which these are: what each split holds, and their hash."""
+    account = {name: summarized(table, task.columns) for name, table in rows.splits.items()}
+    content = _content(rows.splits, [column.name for column in task.columns])
+    return replace(rows, ledger=replace(rows.ledger, splits=account), content=content)
+
+
+def _split(name: str) -> str | None:
+    return None if name == SOURCE else name
 
 
 def _content(splits: Mapping[str, pa.Table], columns: Sequence[str]) -> str:
@@ -81,56 +141,7 @@ def _content(splits: Mapping[str, pa.Table], columns: Sequence[str]) -> str:
     return found.hexdigest()
 
 
-def note_truncation(ledger: Ledger, split: str, cut: np.ndarray, rows: pa.Table, policy: str, limit: int) -> Ledger:
-    """Account for the tokens that features lost to the length limit. Raises DataError where that is an error."""
-    count = int((cut > 0).sum())
-    if not count:
-        return ledger
-    first = tuple(int(number) for number in np.asarray(rows[ROW])[cut > 0][:FIRST])
-    if policy == "error":
-        raise DataError(
-            f"{count:,} of {split}'s rows are longer than {limit} tokens ({numbered(count, first)}). "
-            "Raise task.max_length, or accept it with data.checks.on_truncate: warn"
-        )
-    return ledger.found(Finding("cut at the length limit", policy, count, first, split, int(cut.sum())))
-
-
-def _divided(table: pa.Table, config: DataConfig, task: TaskConfig) -> tuple[dict[str, pa.Table], Ledger]:
-    table, ledger = _read(table, config, task, "the source")
-    if table.num_rows == 0:
-        raise DataError(f"no row is left of the {ledger.read:,} read: {ledger.lines()[0]}")
-    splits = split_rows(table, config.split, [column.name for column in task.columns])
-    unused = table.num_rows - sum(part.num_rows for part in splits.values())
-    return splits, ledger.drop("in no split", unused)
-
-
-def _given_splits(
-    given: Mapping[str, pa.Table], config: DataConfig, task: TaskConfig
-) -> tuple[dict[str, pa.Table], Ledger]:
-    if "train" not in given:
-        raise DataError(f"the source gives no train split; it gives {', '.join(given) or 'none'}")
-    ledger = Ledger(read=0)
-    splits: dict[str, pa.Table] = {}
-    for name in SPLITS:
-        if name not in given:
-            continue
-        table, mine = _read(given[name], config, task, f"the {name} split")
-        if table.num_rows == 0:
-            raise DataError(f"the {name} split is empty: {mine.lines()[0]}")
-        splits[name] = table
-        ledger = _summed(ledger, mine, name)
-    return splits, ledger
-
-
-def _read(table: pa.Table, config: DataConfig, task: TaskConfig, where: str) -> tuple[pa.Table, Ledger]:
-    """The rows that are kept and pass the checks, by their numbers in what was read."""
-    named = named_columns(table, config.columns, task.columns, where, config.label_map)
-    kept = named.filter(_wanted(table, config.keep)) if config.keep else named
-    ledger = Ledger(read=table.num_rows).drop("not kept", table.num_rows - kept.num_rows)
-    return check_rows(kept, task.columns, task.one_answer, config.checks, ledger, where)
-
-
-def _wanted(table: pa.Table, keep: KeepConfig) -> pa.ChunkedArray:
+def _wanted(table: pa.Table, keep: KeepConfig) -> np.ndarray:
     """(N,) whether each row is kept."""
     if keep.column not in table.column_names:
         raise DataError(
@@ -139,13 +150,4 @@ def _wanted(table: pa.Table, keep: KeepConfig) -> pa.ChunkedArray:
     values = table[keep.column]
     if pa.types.is_nested(values.type):
         raise DataError(f"data.keep.column: {keep.column!r} holds {values.type}; rows are kept by a name or a number")
-    return pc.is_in(values.cast(pa.string()), pa.array(keep.values, pa.string()))
-
-
-def _summed(total: Ledger, part: Ledger, split: str) -> Ledger:
-    for reason, count in part.dropped.items():
-        total = total.drop(reason, count)
-    findings = tuple(replace(finding, split=split) for finding in part.findings)
-    return replace(
-        total, read=total.read + part.read, merged=total.merged + part.merged, findings=(*total.findings, *findings)
-    )
+    return np.asarray(pc.is_in(values.cast(pa.string()), pa.array(keep.values, pa.string())))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from lmkit.data.checks import ROW, digests
+from lmkit.data.columns import ROW
+from lmkit.data.digests import digests
 from lmkit.errors import DataError
 from lmkit.kinds.data import SPLITS
 

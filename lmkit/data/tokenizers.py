@@ -1,4 +1,4 @@
-"""Tokenizers that are fitted on the training texts: fitted once for equal texts, settings and versions."""
+"""A recipe's tokenizers: fitted on the training texts, once for equal texts, settings and versions."""
 
 from __future__ import annotations
 
@@ -9,14 +9,45 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lmkit
 from lmkit.component import ComponentConfig, asked_for
 from lmkit.data.cache import FORMAT, TOKENIZERS, cached
-from lmkit.kinds.tokenizer import Tokenizer
+from lmkit.data.prepare import Rows
+from lmkit.errors import PluginError
+from lmkit.kinds.tokenizer import Tokenizer, TokenizerConfig
+
+if TYPE_CHECKING:
+    from lmkit.plugins import Plugins
+    from lmkit.recipe.schema import Recipe
 
 Texts = Callable[[], Iterator[str]]
+
+
+def build_tokenizers(recipe: Recipe, rows: Rows, folder: Path, plugins: Plugins) -> tuple[Tokenizer, Tokenizer]:
+    """The source and the target tokenizer: one and the same unless the recipe names two."""
+    if recipe.target_tokenizer is None:
+        texts = training_texts(recipe, rows, ("input", "target"))
+        tokenizer = _build_tokenizer(recipe.tokenizer, texts, folder, plugins)
+        return tokenizer, tokenizer
+    return (
+        _build_tokenizer(recipe.tokenizer, training_texts(recipe, rows, ("input",)), folder, plugins),
+        _build_tokenizer(recipe.target_tokenizer, training_texts(recipe, rows, ("target",)), folder, plugins),
+    )
+
+
+def training_texts(recipe: Recipe, rows: Rows, roles: tuple[str, ...]) -> Texts:
+    """A function that gives the training texts anew: the text and word columns in these roles, row by row."""
+    names = [column.name for column in recipe.task.columns if column.role in roles and column.type in ("text", "words")]
+
+    def texts() -> Iterator[str]:
+        for batch in rows.splits["train"].select(names).to_batches(max_chunksize=10_000):
+            for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                for value in values:
+                    yield value if isinstance(value, str) else " ".join(value)
+
+    return texts
 
 
 def fitted_on_texts(builder: Callable[..., Any]) -> bool:
@@ -43,6 +74,30 @@ def cached_tokenizer(
 def library_versions() -> dict[str, str | None]:
     """The versions of the libraries that fit tokenizers and encode."""
     return {name: _version(name) for name in ("tokenizers", "sentencepiece")}
+
+
+def _build_tokenizer(config: TokenizerConfig, texts: Texts, folder: Path, plugins: Plugins) -> Tokenizer:
+    """From the cache, where it depends on nothing but its settings and the training texts."""
+    builder = plugins.catalog.find("tokenizer", config.use).component.load()
+    make = partial(_made_tokenizer, config, texts, folder, plugins)
+    if not fitted_on_texts(builder):
+        return make()
+    return cached_tokenizer(config, builder, plugins.provider("tokenizer", config.use), texts, make)
+
+
+def _made_tokenizer(config: TokenizerConfig, texts: Texts, folder: Path, plugins: Plugins) -> Tokenizer:
+    tokenizer = plugins.catalog.build("tokenizer", config, texts=texts, folder=folder)
+    if not isinstance(tokenizer, Tokenizer):
+        raise PluginError(
+            f"tokenizer {config.use!r} was built as a {type(tokenizer).__name__}, not a lmkit.kinds.tokenizer.Tokenizer"
+        )
+    try:
+        tokenizer.to_json()
+    except Exception as cause:  # the library raises no narrower one
+        raise PluginError(
+            f"tokenizer {config.use!r} cannot be written, so no model that needs it could be saved: {cause}"
+        ) from cause
+    return tokenizer
 
 
 def _key(texts: Texts, *settings: Any) -> str:

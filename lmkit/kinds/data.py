@@ -73,20 +73,21 @@ class ChecksConfig(Settings):
     first of equal rows, `allow` goes on in silence. Every finding is counted in the ledger.
     """
 
-    on_empty: Literal["error", "drop", "allow"] = "drop"
+    on_empty: Literal["error", "drop", "warn", "allow"] = "drop"
     """Rows without any text in an input or without a target."""
 
-    on_duplicate: Literal["error", "warn", "merge", "allow"] = "warn"
+    on_duplicate: Literal["error", "merge", "warn", "allow"] = "warn"
     """Rows equal in all of the task's columns."""
 
-    on_conflict: Literal["error", "warn", "drop", "allow"] = "error"
+    on_conflict: Literal["error", "drop", "warn", "allow"] = "error"
     """Rows with equal inputs and different labels (tasks with one right answer only)."""
 
-    on_overlap: Literal["error", "warn", "drop", "allow"] = "warn"
-    """Inputs of training rows that occur in validation or test too; `drop` removes the training row."""
+    on_overlap: Literal["error", "drop", "warn", "allow"] = "warn"
+    """Inputs of training rows that occur in validation or test too, exactly or in another case, spacing or Unicode
+    form; `drop` removes the training row."""
 
-    on_truncate: Literal["error", "warn", "allow"] = "warn"
-    """Rows longer than the task's length limit, of which the end is cut off."""
+    on_truncate: Literal["error", "drop", "warn", "allow"] = "warn"
+    """Rows longer than the task's length limit, of which the end is cut off; `drop` leaves them out of every split."""
 
 
 class DataConfig(ComponentConfig):

@@ -74,6 +74,15 @@ class Ragged:
         lengths: NDArray[np.int64] = self.offsets[1:] - self.offsets[:-1]
         return lengths
 
+    def chosen(self, rows: NDArray[np.bool_]) -> Ragged:
+        """The lists where `rows`, (N,), is true."""
+        import numpy as np
+
+        lengths = self.lengths
+        offsets = np.zeros(int(rows.sum()) + 1, np.int64)
+        np.cumsum(lengths[rows], out=offsets[1:])
+        return Ragged(self.values[np.repeat(rows, lengths)], offsets)
+
     @classmethod
     def from_lists(cls, lists: Sequence[Sequence[int]]) -> Ragged:
         from itertools import chain

@@ -64,6 +64,12 @@ class Plugins:
     listeners: tuple[tuple[str, Any], ...] = field(default=(), repr=False, compare=False)
     """Of each plugin that listens to runs, its name and pluggy's relay of its hooks."""
 
+    def provider(self, kind: str, name: str) -> str:
+        """The plugin that provides a component, and its version."""
+        owner = self.catalog.find(kind, name).owner
+        version = next((plugin.version for plugin in self.found if plugin.name == owner), None)
+        return f"{owner} {version}"
+
     def announce(self, hook: str, **arguments: Any) -> Iterator[str]:
         """Call each plugin's implementation of a hook around a run; a line for each that raised."""
         for name, relay in self.listeners:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytorch_lightning as pl
 
 from lmkit.data.batching import Collation, MeasuringBatches, measuring_loader
-from lmkit.data.checks import ROW
+from lmkit.data.columns import ROW
 from lmkit.kinds.data import Split
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import write_atomic

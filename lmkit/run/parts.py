@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from lmkit.data.features import Prepared, prepare_features, training_texts
+from lmkit.data.features import Prepared, prepare_features
 from lmkit.data.prepare import Rows
-from lmkit.data.tokenizers import Texts, cached_tokenizer, fitted_on_texts
 from lmkit.errors import PluginError
 from lmkit.kinds.metric import Metric
 from lmkit.kinds.task import Features, Task
-from lmkit.kinds.tokenizer import Tokenizer, TokenizerConfig
+from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.recipe.schema import Recipe
 
 if TYPE_CHECKING:
@@ -70,18 +68,6 @@ def paddings(task: Task, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> d
     return {name: own[name] if fill is None else fill for name, fill in task.padding.items()}
 
 
-def build_tokenizers(recipe: Recipe, rows: Rows, folder: Path, plugins: Plugins) -> tuple[Tokenizer, Tokenizer]:
-    """The source and the target tokenizer: one and the same unless the recipe names two."""
-    if recipe.target_tokenizer is None:
-        texts = training_texts(recipe, rows, ("input", "target"))
-        tokenizer = _build_tokenizer(recipe.tokenizer, texts, folder, plugins)
-        return tokenizer, tokenizer
-    return (
-        _build_tokenizer(recipe.tokenizer, training_texts(recipe, rows, ("input",)), folder, plugins),
-        _build_tokenizer(recipe.target_tokenizer, training_texts(recipe, rows, ("target",)), folder, plugins),
-    )
-
-
 def build_task(
     recipe: Recipe, labels: tuple[str, ...], tokenizers: tuple[Tokenizer, Tokenizer], catalog: Catalog
 ) -> Task:
@@ -94,7 +80,7 @@ def build_task(
 def build_data(
     recipe: Recipe, rows: Rows, task: Task, tokenizers: tuple[Tokenizer, Tokenizer], plugins: Plugins
 ) -> Prepared:
-    return prepare_features(recipe, rows, task, *tokenizers, owner=_owner("task", recipe.task.use, plugins))
+    return prepare_features(recipe, rows, task, *tokenizers, owner=plugins.provider("task", recipe.task.use))
 
 
 def build_model(
@@ -137,34 +123,3 @@ def build_metrics(recipe: Recipe, labels: tuple[str, ...], catalog: Catalog) -> 
         NamedMetric(config.use, config.measures, catalog.build("metric", config, labels=labels))
         for config in recipe.metrics
     ]
-
-
-def _build_tokenizer(config: TokenizerConfig, texts: Texts, folder: Path, plugins: Plugins) -> Tokenizer:
-    """From the cache, where it depends on nothing but its settings and the training texts."""
-    builder = plugins.catalog.find("tokenizer", config.use).component.load()
-    make = partial(_made_tokenizer, config, texts, folder, plugins)
-    if not fitted_on_texts(builder):
-        return make()
-    return cached_tokenizer(config, builder, _owner("tokenizer", config.use, plugins), texts, make)
-
-
-def _made_tokenizer(config: TokenizerConfig, texts: Texts, folder: Path, plugins: Plugins) -> Tokenizer:
-    tokenizer = plugins.catalog.build("tokenizer", config, texts=texts, folder=folder)
-    if not isinstance(tokenizer, Tokenizer):
-        raise PluginError(
-            f"tokenizer {config.use!r} was built as a {type(tokenizer).__name__}, not a lmkit.kinds.tokenizer.Tokenizer"
-        )
-    try:
-        tokenizer.to_json()
-    except Exception as cause:  # the library raises no narrower one
-        raise PluginError(
-            f"tokenizer {config.use!r} cannot be written, so no model that needs it could be saved: {cause}"
-        ) from cause
-    return tokenizer
-
-
-def _owner(kind: str, name: str, plugins: Plugins) -> str:
-    """The plugin that provides a component, and its version."""
-    owner = plugins.catalog.find(kind, name).owner
-    version = next((plugin.version for plugin in plugins.found if plugin.name == owner), None)
-    return f"{owner} {version}"

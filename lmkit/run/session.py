@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 
 from lmkit.data.prepare import Rows, prepare_rows
+from lmkit.data.tokenizers import build_tokenizers
 from lmkit.errors import DataError, ResourceError
 from lmkit.kinds.data import SPLITS
 from lmkit.plugins import Plugins
@@ -24,7 +25,7 @@ from lmkit.records.store import CHECKPOINTS, LEDGER, METRICS, MODEL
 from lmkit.run.evaluate import evaluate
 from lmkit.run.facts import Facts
 from lmkit.run.learner import WriteRow
-from lmkit.run.parts import Parts, build_data, build_metrics, build_model, build_task, build_tokenizers
+from lmkit.run.parts import Parts, build_data, build_metrics, build_model, build_task
 from lmkit.run.progress import Position, Progress
 from lmkit.run.save import save_model
 from lmkit.run.speed import (

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pytest
 
-from lmkit.data.checks import digests
-from lmkit.data.ledger import Finding
+from lmkit.data.digests import digests, normalised
+from lmkit.data.ledger import Entry, Ledger, SplitAccount
 from lmkit.data.prepare import Rows
 from lmkit.errors import DataError
+from lmkit.kinds.data import ChecksConfig
 
 Prepare = Callable[..., Rows]
 
@@ -22,6 +23,11 @@ ALL_TRAIN = {"train": 1.0, "validation": 0.0, "test": 0.0}
 
 def text_rows(*pairs: tuple[Any, Any]) -> list[dict[str, Any]]:
     return [{"text": text, "label": label} for text, label in pairs]
+
+
+def told_of(ledger: Ledger, reason: str) -> dict[str | None, tuple[int, tuple[int, ...]]]:
+    """The rows found for a reason by label: how many, and the first."""
+    return {entry.label: (entry.rows, entry.first) for entry in ledger.entries if entry.reason == reason}
 
 
 def numbers(table: pa.Table) -> list[int]:
@@ -40,7 +46,12 @@ def test_empty_rows_are_dropped_and_counted_by_default(prepare: Prepare) -> None
 
     assert numbers(rows.splits["train"]) == [0, 3]
     assert rows.ledger.dropped == {"empty": 5}
-    assert rows.ledger.findings == (Finding("empty", "drop", 5, (1, 2, 4, 5, 6)),)
+    assert rows.ledger.entries == (
+        Entry("empty", "dropped", "drop", None, "", 1, (5,)),
+        Entry("empty", "dropped", "drop", None, " ", 1, (6,)),
+        Entry("empty", "dropped", "drop", None, "0", 1, (2,)),
+        Entry("empty", "dropped", "drop", None, "1", 2, (1, 4)),
+    )
 
 
 def test_empty_rows_are_an_error_that_names_them_and_the_ways_out(prepare: Prepare) -> None:
@@ -51,7 +62,7 @@ def test_empty_rows_are_an_error_that_names_them_and_the_ways_out(prepare: Prepa
 
     assert str(told.value) == (
         "6 rows are empty (rows 1, 2, 4, 5, 6, … of the source). Mend the data, or choose what becomes of them "
-        "with data.checks.on_empty: drop or allow"
+        "with data.checks.on_empty: drop, warn or allow"
     )
 
 
@@ -66,7 +77,7 @@ def test_empty_rows_may_be_allowed_and_are_then_texts_without_content(prepare: P
     train = rows.splits["train"]
     assert (train.num_rows, rows.ledger.dropped) == (7, {})
     assert (train["text"][4].as_py(), train["label"][5].as_py()) == ("", "")
-    assert rows.ledger.findings[0].rows == 5
+    assert rows.ledger.found("empty") == 5
     assert rows.labels == ("0", "1", "", " ")
 
 
@@ -99,7 +110,7 @@ def test_sentences_without_words_may_be_allowed(prepare: Prepare) -> None:
 
 
 def test_when_nothing_is_left_the_account_says_why(prepare: Prepare) -> None:
-    with pytest.raises(DataError, match=r"no row is left of the 2 read: 2 rows read, 0 kept \(2 empty\)"):
+    with pytest.raises(DataError, match=r"no row is left: 2 rows read = 0 kept \+ 2 dropped \(2 empty\)"):
         prepare(text_rows(("", "1"), (" ", "0")))
 
 
@@ -133,7 +144,7 @@ def test_conflicts_may_be_kept_and_are_counted(prepare: Prepare, policy: str) ->
     found = prepare(CONFLICTS, split=ALL_TRAIN, checks={"on_conflict": policy, **ALLOW_DOUBLES})
 
     assert found.splits["train"].num_rows == 7
-    assert found.ledger.findings[0] == Finding("conflicting", policy, 5, (1, 2, 3, 4, 6))
+    assert told_of(found.ledger, "conflicting") == {"0": (3, (1, 3, 4)), "1": (1, (2,)), "2": (1, (6,))}
     told = [line for line in found.ledger.lines() if line.startswith("noticed")]
     assert told == (["noticed: 5 conflicting"] if policy == "warn" else [])
 
@@ -144,7 +155,7 @@ def test_a_source_text_may_have_several_translations(prepare: Prepare) -> None:
     )
 
     assert rows.splits["train"].num_rows == 2
-    assert rows.ledger.findings == ()
+    assert rows.ledger.entries == ()
 
 
 # -- duplicate
@@ -163,7 +174,7 @@ def test_the_first_of_equal_rows_is_kept_or_all_are(
 
     assert numbers(rows.splits["train"]) == kept
     assert (rows.ledger.merged, rows.ledger.kept) == (merged, len(kept))
-    assert rows.ledger.findings == (Finding("duplicate", policy, 3, (2, 4, 5)),)
+    assert told_of(rows.ledger, "duplicate") == {"0": (1, (5,)), "1": (2, (2, 4))}
 
 
 def test_duplicates_may_be_an_error(prepare: Prepare) -> None:
@@ -225,8 +236,8 @@ def test_training_rows_that_occur_elsewhere_are_noticed_by_their_inputs(prepare:
     rows = prepare(LEAKS)
 
     assert rows.splits["train"].num_rows == 6
-    assert Finding("in both train and another split", "warn", 2, (1, 2)) in rows.ledger.findings
-    assert rows.ledger.lines()[-1] == "noticed: 1 duplicate in test, 2 in both train and another split"
+    assert told_of(rows.ledger, "in another split too") == {"0": (1, (1,)), "1": (1, (2,))}
+    assert rows.ledger.lines()[-1] == "noticed: 1 duplicate (test 1); 2 in another split too (train 2)"
 
 
 def test_dropping_an_overlap_removes_the_training_rows_alone(prepare: Prepare) -> None:
@@ -237,7 +248,7 @@ def test_dropping_an_overlap_removes_the_training_rows_alone(prepare: Prepare) -
         "validation": [0, 1],
         "test": [0, 1, 2, 3],
     }
-    assert rows.ledger.dropped == {"overlapping": 2}
+    assert rows.ledger.dropped == {"in another split too": 2}
     assert (rows.ledger.read, rows.ledger.kept) == (12, 10)
 
 
@@ -246,8 +257,8 @@ def test_an_overlap_may_be_an_error(prepare: Prepare) -> None:
         prepare(LEAKS, checks={"on_overlap": "error"})
 
     assert str(told.value) == (
-        "2 rows are in both train and another split (rows 1, 2 of the train split). Mend the data, or choose what "
-        "becomes of them with data.checks.on_overlap: drop, warn or allow"
+        "2 rows are in another split too (rows 1, 2 of the train split). Mend the data, or choose what becomes of them "
+        "with data.checks.on_overlap: drop, warn or allow"
     )
 
 
@@ -255,7 +266,7 @@ def test_an_overlap_may_be_allowed_and_is_counted(prepare: Prepare) -> None:
     rows = prepare(LEAKS, checks={"on_overlap": "allow"})
 
     assert rows.splits["train"].num_rows == 6
-    assert rows.ledger.findings[-1].rows == 2
+    assert rows.ledger.found("in another split too") == 2
 
 
 def test_overlaps_in_divided_rows_are_found_too(prepare: Prepare) -> None:
@@ -267,7 +278,9 @@ def test_overlaps_in_divided_rows_are_found_too(prepare: Prepare) -> None:
 
     texts = {split: table["text"].to_pylist() for split, table in warned.splits.items()}
     leaked = [text for text in texts["train"] if text in texts["validation"] + texts["test"]]
-    assert 0 < len(leaked) == warned.ledger.findings[-1].rows == dropped.ledger.dropped["overlapping"]
+    assert (
+        0 < len(leaked) == warned.ledger.found("in another split too") == dropped.ledger.dropped["in another split too"]
+    )
     assert dropped.splits["train"]["text"].to_pylist() == [text for text in texts["train"] if text not in leaked]
 
 
@@ -280,6 +293,121 @@ def test_when_every_training_row_overlaps_there_is_nothing_to_drop_to(prepare: P
         prepare(leaks, checks={"on_overlap": "drop"})
 
 
+RESPELT = {
+    "train": text_rows(
+        ("A fine film", "1"),
+        ("a  FINE film ", "1"),
+        ("A ﬁne ﬁlm", "1"),  # ligatures
+        ("Straße", "0"),
+        ("a fine film!", "0"),
+        ("Cafe\u0301", "0"),  # decomposed
+        ("İ", "1"),
+    ),
+    "test": text_rows(("A fine film", "1"), ("STRASSE", "0"), ("CAFÉ", "0")),
+}
+
+
+def test_rows_that_leak_in_another_case_spacing_or_unicode_form_are_found_beside_those_that_leak_exactly(
+    prepare: Prepare,
+) -> None:
+    rows = prepare(RESPELT, checks={"on_overlap": "drop"})
+
+    assert told_of(rows.ledger, "in another split too") == {"1": (1, (0,))}
+    assert told_of(rows.ledger, "in another split too but for case or spacing") == {"0": (2, (3, 5)), "1": (2, (1, 2))}
+    assert numbers(rows.splits["train"]) == [4, 6]
+
+
+def test_words_leak_in_another_case_too_however_they_are_divided(prepare: Prepare) -> None:
+    given = {
+        "train": [
+            {"tokens": ["In", "ROME"], "tags": ["O", "B"]},
+            {"tokens": ["In Rome"], "tags": ["B"]},
+            {"tokens": ["InRome"], "tags": ["O"]},
+        ],
+        "test": [{"tokens": ["In", "Rome"], "tags": ["O", "B"]}],
+    }
+
+    found = prepare(given, "tokens").ledger
+
+    assert told_of(found, "in another split too but for case or spacing") == {None: (2, (0, 1))}
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("Ünï\u00a0Code\t\n x", "ünï code x"),
+        ("①", "1"),
+        ("ΌΣΟΣ", "όσοσ"),
+        ("", ""),
+        (["New", "york "], "new york"),
+    ],
+)
+def test_a_normalised_text_has_no_case_one_space_between_words_and_one_unicode_form(text: Any, plain: str) -> None:
+    assert normalised(text) == plain
+    assert normalised(plain) == plain
+
+
+# -- all policies
+
+PLANTED = {
+    "train": text_rows(
+        ("good film", "1"),
+        ("bad film", "0"),
+        ("", "1"),
+        ("good film", "1"),
+        ("odd", "1"),
+        ("odd", "0"),
+        ("leaked", "1"),
+        ("also leaked", "0"),
+        ("dull film", "0"),
+    ),
+    "test": text_rows(("leaked", "1"), ("ALSO  LEAKED", "0"), ("new", "1"), ("new", "0"), ("", "0"), ("fresh", "1")),
+}
+QUIET = {"on_empty": "drop", "on_conflict": "drop", "on_duplicate": "allow", "on_overlap": "allow"}
+OVERLAP = ("in another split too", "in another split too but for case or spacing")
+
+
+@pytest.mark.parametrize(
+    ("key", "reasons", "rows"),
+    [
+        pytest.param("on_empty", ("empty",), {"train": [2], "test": [4]}, id="empty"),
+        pytest.param("on_conflict", ("conflicting",), {"train": [4, 5], "test": [2, 3]}, id="conflict"),
+        pytest.param("on_duplicate", ("duplicate",), {"train": [3], "test": []}, id="duplicate"),
+        pytest.param("on_overlap", OVERLAP, {"train": [6, 7], "test": []}, id="overlap"),
+    ],
+)
+@pytest.mark.parametrize("policy", ["error", "drop", "merge", "warn", "allow"])
+def test_every_policy_does_what_it_says_at_each_of_its_settings(
+    prepare: Prepare, key: str, reasons: tuple[str, ...], rows: dict[str, list[int]], policy: str
+) -> None:
+    if policy not in get_args(ChecksConfig.model_fields[key].annotation):
+        assert policy == ("drop" if key == "on_duplicate" else "merge")
+        return
+    checks = {**QUIET, key: policy}
+    if policy == "error":
+        with pytest.raises(DataError, match=rf"{reasons[0]} \(rows? \d.*data\.checks\.{key}: "):
+            prepare(PLANTED, checks=checks)
+        return
+
+    found = prepare(PLANTED, checks=checks)
+
+    gone = policy in ("drop", "merge")
+    ledger = found.ledger
+    told = [entry for entry in ledger.entries if entry.reason in reasons]
+    assert {entry.policy for entry in told} == {policy}
+    assert {entry.fate for entry in told} == {{"drop": "dropped", "merge": "merged"}.get(policy, "kept")}
+    for split, numbers_found in rows.items():
+        first = sorted(number for entry in told if entry.split == split for number in entry.first)
+        assert first == numbers_found
+        assert set(numbers_found) <= set(numbers(found.splits[split])) or gone
+        assert not set(numbers_found) & set(numbers(found.splits[split])) or not gone
+    count = sum(map(len, rows.values()))
+    assert sum(ledger.dropped.get(reason, 0) for reason in reasons) == (count if policy == "drop" else 0)
+    assert ledger.merged == (count if policy == "merge" else 0)
+    assert any(reasons[0] in line for line in ledger.lines() if line.startswith("noticed")) == (policy == "warn")
+    assert ledger.read == 15 == ledger.kept + ledger.merged + sum(ledger.dropped.values())
+
+
 # -- given splits
 
 
@@ -288,7 +416,7 @@ def test_findings_and_errors_in_given_splits_name_the_split(prepare: Prepare) ->
 
     rows = prepare(given, checks={"on_overlap": "allow"})
 
-    assert rows.ledger.findings[0] == Finding("empty", "drop", 1, (1,), "validation")
+    assert rows.ledger.entries[0] == Entry("empty", "dropped", "drop", "validation", "0", 1, (1,))
     with pytest.raises(DataError, match=re.escape("1 row is empty (row 1 of the validation split)")):
         prepare(given, checks={"on_empty": "error"})
 
@@ -299,7 +427,7 @@ def test_given_splits_need_a_train_split(prepare: Prepare) -> None:
 
 
 def test_a_given_split_without_rows_is_told_with_its_account(prepare: Prepare) -> None:
-    with pytest.raises(DataError, match=r"the test split is empty: 2 rows read, 0 kept \(2 empty\)"):
+    with pytest.raises(DataError, match=r"the test split is empty: 2 rows read = 0 kept \+ 2 dropped \(2 empty\)"):
         prepare({**LEAKS, "test": text_rows(("", "1"), (" ", "0"))})
 
 
@@ -409,14 +537,14 @@ def test_tags_are_the_labels_of_sentences(prepare: Prepare) -> None:
     )
 
     assert rows.labels == ("B-PER", "O")
-    assert rows.ledger.splits == {"train": {"rows": 2, "labels": {"O": 2, "B-PER": 1}}}
+    assert rows.ledger.splits == {"train": SplitAccount(2, {"O": 2, "B-PER": 1})}
 
 
 def test_a_task_that_writes_text_has_no_labels(prepare: Prepare) -> None:
     rows = prepare([{"source": "a", "target": "b"}, {"source": "c", "target": "d"}], "translation", split=ALL_TRAIN)
 
     assert rows.labels == ()
-    assert rows.ledger.splits == {"train": {"rows": 2}}
+    assert rows.ledger.splits == {"train": SplitAccount(2)}
 
 
 def test_one_label_alone_is_nothing_to_learn(prepare: Prepare) -> None:

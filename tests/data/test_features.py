@@ -15,11 +15,12 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 import lmkit
 from lmkit.builtin.tasks.config import TextClassificationConfig, TokenClassificationConfig, TranslationConfig
 from lmkit.builtin.tasks.text_classification import TextClassification
-from lmkit.data.features import Prepared, prepare_features, training_texts
-from lmkit.data.ledger import Finding
+from lmkit.data.features import Prepared, prepare_features
+from lmkit.data.ledger import Entry, SplitAccount
 from lmkit.data.prepare import Rows
+from lmkit.data.tokenizers import training_texts
 from lmkit.errors import DataError
-from lmkit.kinds.task import Features
+from lmkit.kinds.task import Features, Ragged
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.recipe.schema import Recipe
 
@@ -140,11 +141,11 @@ def test_every_token_cut_off_is_counted_by_split_with_its_rows(featured: Feature
     found, _ = featured(max_length=4)  # two of a row's words
 
     assert found.features["train"].cut.tolist() == [0, 4, 2]
-    assert found.ledger.findings == (
-        Finding("cut at the length limit", "warn", 2, (1, 2), "train", 6),
-        Finding("cut at the length limit", "warn", 1, (0,), "test", 2),
+    assert found.ledger.entries == (
+        Entry("too long", "kept", "warn", "train", "0", 2, (1, 2), 6),
+        Entry("too long", "kept", "warn", "test", "1", 1, (0,), 2),
     )
-    assert found.ledger.lines()[-1] == "noticed: 2 cut at the length limit in train, 1 cut at the length limit in test"
+    assert found.ledger.lines()[-1] == "noticed: 3 too long (train 2, test 1; 8 tokens cut off)"
 
 
 def test_tokens_cut_off_are_counted_when_features_come_from_the_cache(featured: Featured) -> None:
@@ -156,7 +157,7 @@ def test_tokens_cut_off_are_counted_when_features_come_from_the_cache(featured: 
 def test_cutting_may_be_allowed_in_silence(featured: Featured) -> None:
     found, _ = featured(max_length=4, checks={"on_truncate": "allow"})
 
-    assert [finding.tokens for finding in found.ledger.findings] == [6, 2]
+    assert [entry.tokens for entry in found.ledger.entries] == [6, 2]
     assert len(found.ledger.lines()) == 2
 
 
@@ -165,24 +166,68 @@ def test_cutting_may_be_an_error_that_names_rows_and_the_ways_out(featured: Feat
         featured(max_length=4, checks={"on_truncate": "error"})
 
     assert str(told.value) == (
-        "2 of train's rows are longer than 4 tokens (rows 1, 2). "
-        "Raise task.max_length, or accept it with data.checks.on_truncate: warn"
+        "2 rows are too long (rows 1, 2 of the train split). Raise task.max_length (4), or choose what becomes of "
+        "them with data.checks.on_truncate: drop, warn or allow"
     )
 
 
 def test_many_rows_cut_off_are_named_by_the_first_five(featured: Featured) -> None:
     given = {"train": [{"text": "very " * n + "good", "label": str(n % 2)} for n in range(1, 12)]}
 
-    with pytest.raises(
-        DataError, match=re.escape("10 of train's rows are longer than 4 tokens (rows 1, 2, 3, 4, 5, …).")
-    ):
+    with pytest.raises(DataError, match=re.escape("10 rows are too long (rows 1, 2, 3, 4, 5, … of the train split).")):
         featured(given, max_length=4, checks={"on_truncate": "error"})
 
 
 def test_rows_as_long_as_the_limit_are_whole(featured: Featured) -> None:
     found, _ = featured(max_length=8)  # six words, begin and end
 
-    assert found.ledger.findings == ()
+    assert found.ledger.entries == ()
+
+
+def test_rows_that_are_too_long_may_be_left_out_of_every_split(featured: Featured) -> None:
+    more = [{"text": "very " * n + "good", "label": "1"} for n in (1, 4)]
+    given = {**GIVEN, "train": [*GIVEN["train"], *more, {"text": "film", "label": "0"}]}
+
+    cut, _ = featured(given, max_length=4)
+    found, encoded = featured(given, max_length=4, checks={"on_truncate": "drop"})
+
+    assert encoded == []  # what is cached does not depend on the policy
+    assert {split: table["row"].to_pylist() for split, table in found.rows.splits.items()} == {
+        "train": [0, 3, 5],
+        "test": [1],
+    }
+    assert found.ledger.entries == (
+        Entry("too long", "dropped", "drop", "train", "0", 2, (1, 2)),
+        Entry("too long", "dropped", "drop", "train", "1", 1, (4,)),
+        Entry("too long", "dropped", "drop", "test", "1", 1, (0,)),
+    )
+    assert found.ledger.splits == {"train": SplitAccount(3, {"0": 1, "1": 2}), "test": SplitAccount(1, {"0": 1})}
+    assert found.ledger.kept == 4 == found.ledger.read - found.ledger.dropped["too long"]
+    assert found.rows.content != cut.rows.content
+    train, whole = found.features["train"], cut.features["train"]
+    ids, all_ids = train.columns["input_ids"], whole.columns["input_ids"]
+    assert isinstance(ids, Ragged)
+    assert isinstance(all_ids, Ragged)
+    for row, kept in enumerate([0, 3, 5]):
+        mine = ids.values[ids.offsets[row] : ids.offsets[row + 1]]
+        assert mine.tolist() == all_ids.values[all_ids.offsets[kept] : all_ids.offsets[kept + 1]].tolist()
+    assert train.columns["labels"].tolist() == [1, 1, 0]  # type: ignore[union-attr]
+    assert (train.weight.tolist(), train.cut.tolist()) == ([1, 1, 1], [0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({**GIVEN, "test": GIVEN["test"][:1]}, "every row of test is too long for task.max_length (4)"),
+        (GIVEN, "every training row with '0' is too long"),
+    ],
+    ids=["a split", "a label"],
+)
+def test_leaving_out_rows_that_are_too_long_must_leave_some_of_each_split_and_label(
+    featured: Featured, given: Any, told: str
+) -> None:
+    with pytest.raises(DataError, match=re.escape(told)):
+        featured(given, max_length=4, checks={"on_truncate": "drop"})
 
 
 # -- the texts that tokenizers are fitted on

@@ -3,68 +3,82 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmkit.data.ledger import Finding, Ledger
+from lmkit.data.ledger import Entry, Ledger, SplitAccount
 
-counts = st.integers(0, 50)
-
-
-@given(
-    drops=st.lists(st.tuples(st.sampled_from(["empty", "conflicting", "in no split"]), counts)), merges=st.lists(counts)
+entries = st.builds(
+    Entry,
+    reason=st.sampled_from(["empty", "conflicting", "in no split"]),
+    fate=st.sampled_from(["kept", "merged", "dropped"]),
+    policy=st.sampled_from(["warn", "drop", None]),
+    split=st.sampled_from(["train", "test", None]),
+    label=st.sampled_from(["0", "1", None]),
+    rows=st.integers(1, 50),
+    first=st.just((0,)),
 )
-def test_read_is_kept_and_merged_and_dropped(drops: list[tuple[str, int]], merges: list[int]) -> None:
-    ledger = Ledger(read=5000)
 
-    for reason, count in drops:
-        ledger = ledger.drop(reason, count)
-    for count in merges:
-        ledger = ledger.merge(count)
 
-    assert ledger.kept == 5000 - sum(merges) - sum(count for _, count in drops)
+def entry(reason: str, fate: Any, policy: str | None, rows: int, split: str | None = None, **more: Any) -> Entry:
+    return Entry(reason, fate, policy, split, more.get("label"), rows, (3, 7), more.get("tokens"))
+
+
+@given(found=st.lists(entries, max_size=12))
+def test_read_is_kept_and_merged_and_dropped(found: list[Entry]) -> None:
+    ledger = Ledger(read=5000).with_entries(found)
+
+    assert ledger.kept == 5000 - sum(each.rows for each in found if each.fate != "kept")
+    assert ledger.merged == sum(each.rows for each in found if each.fate == "merged")
     for reason, count in ledger.dropped.items():
-        assert count == sum(n for other, n in drops if other == reason)
-        assert count > 0
-
-
-def test_each_entry_makes_a_new_ledger() -> None:
-    first = Ledger(read=10)
-
-    first.drop("empty", 2).merge(1).found(Finding("empty", "drop", 2))
-
-    assert first == Ledger(read=10)
+        assert count == sum(each.rows for each in found if (each.reason, each.fate) == (reason, "dropped"))
+    assert sum(ledger.found(reason) for reason in {each.reason for each in found}) == sum(each.rows for each in found)
 
 
 def test_a_person_reads_where_the_rows_went_what_is_in_each_split_and_what_was_noticed() -> None:
     ledger = Ledger(
         read=12_808,
-        merged=56,
-        dropped={"empty": 2, "conflicting": 1_000},
-        findings=(
-            Finding("empty", "drop", 2, (3, 7)),
-            Finding("duplicate", "merge", 56, (1,)),
-            Finding("in both train and another split", "warn", 3, (5, 6, 9)),
-            Finding("cut at the length limit", "warn", 1_200, (0,), "train", 9_000),
-            Finding("cut at the length limit", "allow", 4, (0,), "test", 10),
+        entries=(
+            entry("empty", "dropped", "drop", 2),
+            entry("conflicting", "dropped", "drop", 600, label="0"),
+            entry("conflicting", "dropped", "drop", 400, label="1"),
+            entry("duplicate", "merged", "merge", 56),
+            entry("in another split too", "kept", "warn", 3, "train"),
+            entry("too long", "kept", "warn", 1_200, "train", tokens=9_000),
+            entry("too long", "kept", "warn", 2, "test", tokens=10),
+            entry("too long", "kept", "allow", 4, "validation", tokens=10),
         ),
-        splits={"train": {"rows": 9_400}, "test": {"rows": 2_350}},
+        splits={"train": SplitAccount(9_400), "test": SplitAccount(2_350)},
     )
 
     assert ledger.lines() == [
-        "12,808 rows read, 11,750 kept (2 empty, 1,000 conflicting, 56 merged as duplicates)",
+        "12,808 rows read = 11,750 kept + 56 merged + 1,002 dropped (2 empty, 1,000 conflicting)",
         "train 9,400, test 2,350",
-        "noticed: 3 in both train and another split, 1,200 cut at the length limit in train",
+        "noticed: 3 in another split too (train 3); 1,202 too long (train 1,200, test 2; 9,010 tokens cut off)",
     ]
 
 
 def test_a_ledger_without_anything_to_tell_has_two_lines() -> None:
-    assert Ledger(read=3, splits={"train": {"rows": 3}}).lines() == ["3 rows read, 3 kept", "train 3"]
+    assert Ledger(read=3, splits={"train": SplitAccount(3)}).lines() == ["3 rows read = 3 kept", "train 3"]
+
+
+def test_the_account_of_one_given_split_is_its_own() -> None:
+    both = [entry("empty", "dropped", "drop", 2, "train"), entry("empty", "dropped", "drop", 1, "test")]
+
+    mine = Ledger(12, {"train": 8, "test": 4}, tuple(both)).of_split("test")
+
+    assert mine.account() == "4 rows read = 3 kept + 1 dropped (1 empty)"
 
 
 def test_the_ledger_is_written_as_json_with_its_format() -> None:
-    ledger = Ledger(read=3).drop("empty", 1).found(Finding("empty", "drop", 1, (2,)))
+    ledger = Ledger(
+        3,
+        {"train": 3},
+        (entry("empty", "dropped", "drop", 1, "train", label="1"),),
+        {"train": SplitAccount(2, {"0": 2})},
+    )
 
     assert json.loads(json.dumps(ledger.as_json())) == {
         "format": 1,
@@ -72,6 +86,18 @@ def test_the_ledger_is_written_as_json_with_its_format() -> None:
         "kept": 2,
         "merged": 0,
         "dropped": {"empty": 1},
-        "findings": [{"check": "empty", "policy": "drop", "rows": 1, "first": [2], "split": None, "tokens": None}],
-        "splits": {},
+        "given": {"train": 3},
+        "entries": [
+            {
+                "reason": "empty",
+                "fate": "dropped",
+                "policy": "drop",
+                "split": "train",
+                "label": "1",
+                "rows": 1,
+                "first": [3, 7],
+                "tokens": None,
+            }
+        ],
+        "splits": {"train": {"rows": 2, "labels": {"0": 2}}},
     }

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lmkit.data.ledger import Ledger, SplitAccount
 from lmkit.data.prepare import Rows
 from lmkit.errors import DataError
 
@@ -21,7 +22,7 @@ ALL_TRAIN = {"train": 1.0, "validation": 0.0, "test": 0.0}
 random_rows = st.lists(
     st.builds(
         lambda text, label, source: {"text": text, "label": label, "source": source},
-        st.sampled_from([*"abcdefgh", "", " ", None]),
+        st.sampled_from([*"abcdefgh", "A", " b", "ｃ", "", " ", None]),
         st.sampled_from(["0", "1", "0", "1", "0", "1", "", None]),
         st.sampled_from(["web", "book", "web", None]),
     ),
@@ -30,46 +31,83 @@ random_rows = st.lists(
 )
 policies = st.fixed_dictionaries(
     {
-        "on_empty": st.sampled_from(["drop", "allow", "drop", "allow", "error"]),
-        "on_conflict": st.sampled_from(["drop", "warn", "allow", "drop", "warn", "allow", "error"]),
-        "on_duplicate": st.sampled_from(["merge", "warn", "allow", "merge", "warn", "allow", "error"]),
-        "on_overlap": st.sampled_from(["drop", "warn", "allow", "drop", "warn", "allow", "error"]),
+        "on_empty": st.sampled_from(["drop", "allow", "warn"] * 3 + ["error"]),
+        "on_conflict": st.sampled_from(["drop", "warn", "allow"] * 3 + ["error"]),
+        "on_duplicate": st.sampled_from(["merge", "warn", "allow"] * 3 + ["error"]),
+        "on_overlap": st.sampled_from(["drop", "warn", "allow"] * 3 + ["error"]),
     }
 )
 """Each policy, errors the least often, so that most accounts have more to tell."""
 kept_values = st.none() | st.lists(st.sampled_from(["web", "book", "letter"]), max_size=2, unique=True)
 
+FATES = {"drop": "dropped", "merge": "merged", "warn": "kept", "allow": "kept"}
 
-class Account:
-    """Where each row goes, by loops over rows in plain Python."""
+Item = tuple[int, str, str]
+"""A row's number, text and label."""
 
-    def __init__(self, rows: Sequence[Row], checks: dict[str, str], keep: Sequence[str] | None) -> None:
-        self.dropped: Counter[str] = Counter()
-        self.merged = 0
+
+class Books:
+    """Where each row of one table goes, by loops over rows in plain Python."""
+
+    def __init__(self, rows: Sequence[Row], checks: dict[str, str], keep: Sequence[str] | None = None) -> None:
+        self.checks = checks
+        self.entries: dict[tuple[str, str, str], list[int]] = {}
+        """The rows by reason, fate and label."""
         self.refused: str | None = None
-        content = [(number, row["text"] or "", row["label"] or "") for number, row in enumerate(rows)]
+        self.left: list[Item] = [(n, row["text"] or "", row["label"] or "") for n, row in enumerate(rows)]
         if keep is not None:
-            self.dropped["not kept"] = sum(row["source"] not in keep for row in rows)
-            content = [item for item in content if rows[item[0]]["source"] in keep]
-        empty = [item for item in content if not item[1].strip() or not item[2].strip()]
-        content = self._gone(content, empty, "empty", checks["on_empty"])
-        conflicting = [a for a in content if any(a[1] == b[1] and a[2] != b[2] for b in content)]
-        content = self._gone(content, conflicting, "conflicting", checks["on_conflict"])
-        doubled = [a for a in content if any(b[1:] == a[1:] and b[0] < a[0] for b in content)]
-        content = self._gone(content, doubled, "duplicate", checks["on_duplicate"])
-        self.left = [number for number, _, _ in content]
-        self.labels = {label for _, _, label in content}
+            self.note("not kept", "dropped", [item for item in self.left if rows[item[0]]["source"] not in keep])
+        self.settle("empty", "on_empty", [i for i in self.left if not i[1].strip() or not i[2].strip()])
+        self.settle(
+            "conflicting",
+            "on_conflict",
+            [a for a in self.left if any(a[1] == b[1] and a[2] != b[2] for b in self.left)],
+        )
+        self.settle(
+            "duplicate",
+            "on_duplicate",
+            [a for a in self.left if any(b[1:] == a[1:] and b[0] < a[0] for b in self.left)],
+        )
 
-    def _gone(self, content: list[Any], found: list[Any], check: str, policy: str) -> list[Any]:
-        if self.refused or not found:
-            return content
-        if policy == "error":
-            self.refused = f"data.checks.on_{check.replace('ing', '')}"
-        if policy == "drop":
-            self.dropped[check] = len(found)
-        if policy == "merge":
-            self.merged = len(found)
-        return [item for item in content if item not in found] if policy in ("drop", "merge") else content
+    def settle(self, reason: str, key: str, found: list[Item]) -> None:
+        if not found or self.refused:
+            return
+        if self.checks[key] == "error":
+            self.refused = key
+        else:
+            self.note(reason, FATES[self.checks[key]], found)
+
+    def note(self, reason: str, fate: str, found: list[Item]) -> None:
+        for number, _, label in found:
+            self.entries.setdefault((reason, fate, label), []).append(number)
+        if fate != "kept":
+            self.left = [item for item in self.left if item not in found]
+
+    @property
+    def numbers(self) -> list[int]:
+        return [number for number, _, _ in self.left]
+
+    @property
+    def labels(self) -> set[str]:
+        return {label for _, _, label in self.left}
+
+
+def assert_accounted(ledger: Ledger, books: dict[str | None, Books]) -> None:
+    """The ledger's entries are the books', by split, label and reason, with the numbers of the first rows."""
+    kept = {(entry.reason, entry.fate, entry.split, entry.label): (entry.rows, entry.first) for entry in ledger.entries}
+    assert kept == {
+        (reason, fate, split, label): (len(numbers), tuple(numbers[:5]))
+        for split, its in books.items()
+        for (reason, fate, label), numbers in its.entries.items()
+    }
+    assert len(kept) == len(ledger.entries)
+    assert ledger.read == ledger.kept + ledger.merged + sum(ledger.dropped.values())
+    assert ledger.kept == sum(account.rows for account in ledger.splits.values())
+    for split, read in (ledger.given or {}).items():
+        mine = ledger.of_split(split)
+        assert (mine.read, mine.kept) == (read, ledger.splits[split].rows)
+    for account in ledger.splits.values():
+        assert account.labels is None or account.rows == sum(account.labels.values())
 
 
 @settings(max_examples=300, deadline=None)
@@ -77,25 +115,59 @@ class Account:
 def test_every_row_of_any_table_goes_where_a_plain_loop_says(
     prepare: Prepare, rows: list[Row], checks: dict[str, str], keep: list[str] | None
 ) -> None:
-    account = Account(rows, checks, keep)
+    books = Books(rows, checks, keep)
     chosen = {} if keep is None else {"keep": {"column": "source", "values": keep}}
 
     def found() -> Rows:
         return prepare(rows, checks=checks, split=ALL_TRAIN, **chosen)
 
-    if account.refused:
-        with pytest.raises(DataError, match=account.refused):
+    if books.refused:
+        with pytest.raises(DataError, match=f"data.checks.{books.refused}"):
             found()
-    elif len(account.labels) < 2:
-        with pytest.raises(DataError, match="no row is left" if not account.left else "one label only"):
+    elif len(books.labels) < 2:
+        with pytest.raises(DataError, match="no row is left" if not books.left else "one label only"):
             found()
     else:
         result = found()
-        assert result.splits["train"]["row"].to_pylist() == account.left
-        assert result.ledger.dropped == dict(+account.dropped)
-        assert result.ledger.merged == account.merged
+        assert result.splits["train"]["row"].to_pylist() == books.numbers
         assert result.ledger.read == len(rows)
-        assert result.ledger.kept == len(account.left)
+        assert_accounted(result.ledger, {None: books})
+
+
+@settings(max_examples=200, deadline=None)
+@given(train=random_rows, validation=random_rows, test=random_rows, checks=policies)
+def test_every_row_of_given_splits_goes_where_a_plain_loop_says(
+    prepare: Prepare, train: list[Row], validation: list[Row], test: list[Row], checks: dict[str, str]
+) -> None:
+    given_rows = {"train": train, "validation": validation, "test": test}
+    books: dict[str | None, Books] = {split: Books(rows, checks) for split, rows in given_rows.items()}
+    others = [text for split in ("validation", "test") for _, text, _ in books[split].left]
+    leaked = [item for item in books["train"].left if item[1] in others]
+    respelt = [spelt(text) for text in others]
+    alike = [item for item in books["train"].left if item not in leaked and spelt(item[1]) in respelt]
+    refused = any(its.refused for its in books.values())
+    emptied = not all(its.left for its in books.values())
+    all_leaked = len(leaked) + len(alike) == len(books["train"].left)
+    books["train"].settle("in another split too", "on_overlap", leaked)
+    books["train"].settle("in another split too but for case or spacing", "on_overlap", alike)
+    refused = refused or books["train"].refused is not None or (all_leaked and checks["on_overlap"] == "drop")
+    strange = any(books[split].labels - books["train"].labels for split in ("validation", "test"))
+
+    if refused or emptied or len(books["train"].labels) < 2 or strange:
+        with pytest.raises(DataError):
+            prepare(given_rows, checks=checks)
+        return
+    found = prepare(given_rows, checks=checks)
+
+    assert {split: table["row"].to_pylist() for split, table in found.splits.items()} == {
+        split: its.numbers for split, its in books.items()
+    }
+    assert found.ledger.given == {split: len(rows) for split, rows in given_rows.items()}
+    assert_accounted(found.ledger, books)
+
+
+def spelt(text: str) -> str:
+    return text.replace("ｃ", "c").lower().strip()
 
 
 split_rows = st.lists(
@@ -132,42 +204,14 @@ def test_every_row_is_in_one_split_or_counted_as_gone(
     assert set(ledger.dropped) <= {"in no split", "beyond the limit"}
     assert ledger.dropped.get("in no split", 0) == 0 or sum(shares) < 1
     assert found.splits["train"].num_rows <= (limit or len(rows))
-    assert ledger.splits == {name: {"rows": table.num_rows} for name, table in found.splits.items()}
+    assert ledger.splits == {name: SplitAccount(table.num_rows) for name, table in found.splits.items()}
+    for entry in ledger.entries:
+        gone = entry.split if entry.reason == "beyond the limit" else None
+        assert (entry.split, entry.label, len(entry.first)) == (gone, None, min(5, entry.rows))
+        assert entry.fate == "kept" or set(entry.first).isdisjoint(numbers)
     for table in found.splits.values():
         for row in table.to_pylist():
             assert {"source": row["source"], "target": row["target"]} == rows[row["row"]]
-
-
-@settings(max_examples=150, deadline=None)
-@given(train=random_rows, validation=random_rows, test=random_rows, checks=policies)
-def test_every_row_of_given_splits_goes_where_a_plain_loop_says(
-    prepare: Prepare, train: list[Row], validation: list[Row], test: list[Row], checks: dict[str, str]
-) -> None:
-    given_rows = {"train": train, "validation": validation, "test": test}
-    accounts = {split: Account(rows, checks, None) for split, rows in given_rows.items()}
-    elsewhere = {given_rows[split][n]["text"] or "" for split in ("validation", "test") for n in accounts[split].left}
-    leaked = [n for n in accounts["train"].left if (train[n]["text"] or "") in elsewhere]
-    left = {split: account.left for split, account in accounts.items()}
-    if checks["on_overlap"] == "drop":
-        left["train"] = [n for n in left["train"] if n not in leaked]
-    refused = any(account.refused for account in accounts.values()) or (leaked and checks["on_overlap"] == "error")
-    labels = {train[n]["label"] or "" for n in left["train"]}
-    strange = any(accounts[split].labels - labels for split in ("validation", "test"))
-
-    if refused or not all(left.values()) or len(labels) < 2 or strange:
-        with pytest.raises(DataError):
-            prepare(given_rows, checks=checks)
-        return
-    found = prepare(given_rows, checks=checks)
-
-    assert {split: table["row"].to_pylist() for split, table in found.splits.items()} == left
-    assert found.ledger.read == len(train) + len(validation) + len(test)
-    assert found.ledger.kept == sum(map(len, left.values()))
-    dropped = sum((account.dropped for account in accounts.values()), Counter[str]())
-    if checks["on_overlap"] == "drop":
-        dropped["overlapping"] = len(leaked)
-    assert found.ledger.dropped == dict(+dropped)
-    assert found.ledger.merged == sum(account.merged for account in accounts.values())
 
 
 # -- the limit
@@ -220,7 +264,7 @@ def test_only_rows_with_the_values_to_keep_are_used_and_rows_keep_their_numbers(
 
     assert found.splits["train"]["row"].to_pylist() == [0, 4]
     assert found.ledger.dropped == {"not kept": 2, "empty": 1}
-    assert found.ledger.findings[0].first == (3,)
+    assert [entry.first for entry in found.ledger.entries if entry.reason == "empty"] == [(3,)]
 
 
 def test_numbers_are_kept_by_their_text(prepare: Prepare) -> None:
@@ -252,5 +296,5 @@ def test_rows_cannot_be_kept_by_a_list(prepare: Prepare) -> None:
 
 
 def test_when_no_row_is_kept_the_account_says_so(prepare: Prepare) -> None:
-    with pytest.raises(DataError, match=r"no row is left of the 5 read: 5 rows read, 0 kept \(5 not kept\)"):
+    with pytest.raises(DataError, match=r"no row is left: 5 rows read = 0 kept \+ 5 dropped \(5 not kept\)"):
         prepare(FILMS, keep={"column": "film", "values": ["alien"]})

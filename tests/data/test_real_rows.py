@@ -17,8 +17,9 @@ from lmkit.builtin.tasks.config import TokenClassificationConfig
 from lmkit.builtin.tasks.token_classification import TokenClassification
 from lmkit.builtin.tokenizers.config import WordpieceConfig
 from lmkit.builtin.tokenizers.fitted import build_wordpiece
-from lmkit.data.features import training_texts
+from lmkit.data.ledger import SplitAccount
 from lmkit.data.prepare import Rows, prepare_rows
+from lmkit.data.tokenizers import training_texts
 from lmkit.kinds.task import IGNORED, Ragged
 from lmkit.plugins import installed_plugins
 from lmkit.recipe.schema import Recipe
@@ -99,19 +100,19 @@ def test_the_texts_that_sst2_is_known_to_repeat_and_leak_are_found(
     leaked = [row["text"] for row in given["train"] if row["text"] in elsewhere]
     assert sum(count > 1 for count in everywhere.values()) == repeated
     assert len(set(leaked)) == across
-    findings = {(finding.check, finding.split): finding.rows for finding in found.ledger.findings}
-    assert findings == {
+    found_by_split: Counter[tuple[str, str | None]] = Counter()
+    for entry in found.ledger.entries:
+        found_by_split[entry.reason, entry.split] += entry.rows
+    assert found_by_split == {
         **{("duplicate", split): rows for split, rows in doubled.items() if rows},
-        ("in both train and another split", None): len(leaked),
+        ("in another split too", "train"): len(leaked),
     }
     assert found.ledger.read == found.ledger.kept == sum(SST2_ROWS.values())
     assert found.labels == ("0", "1")
     for split, rows in given.items():
         assert found.splits[split]["text"].to_pylist() == [row["text"] for row in rows]
-        assert found.ledger.splits[split] == {
-            "rows": SST2_ROWS[split],
-            "labels": dict(Counter(str(row["label"]) for row in rows)),
-        }
+        counts = Counter(str(row["label"]) for row in rows)
+        assert found.ledger.splits[split] == SplitAccount(SST2_ROWS[split], dict(counts))
 
 
 def test_all_of_sst2_in_one_file_merges_what_is_doubled_and_leaks_nothing(
@@ -139,7 +140,8 @@ def test_all_of_sst2_in_one_file_merges_what_is_doubled_and_leaks_nothing(
     assert found.ledger.merged == len(everything) - conflicting - unique
     positive = sum(1 in answers[text] for text in answers if len(answers[text]) == 1)
     for split, share in zip(SPLITS, (0.8, 0.1, 0.1), strict=True):
-        labels = found.ledger.splits[split]["labels"]
+        labels = found.ledger.splits[split].labels
+        assert labels is not None
         assert abs(labels["1"] - share * positive) <= 1
         assert abs(labels["0"] - share * (unique - positive)) <= 1
 
@@ -163,7 +165,7 @@ def test_wnut17_becomes_labels_at_the_first_piece_of_each_word(test_data: Path, 
         "test": 1287,
     }
     assert len(rows.labels) == 13  # O, and B and I of six types
-    doubled = next(f for f in rows.ledger.findings if (f.check, f.split) == ("duplicate", "train"))
+    doubled = next(e for e in rows.ledger.entries if (e.reason, e.split) == ("duplicate", "train"))
     unique = {(tuple(row["tokens"]), tuple(row["tags"])) for row in sentences["train"]}
     assert doubled.rows == 3394 - len(unique)
 

@@ -17,11 +17,11 @@ import lmkit
 from lmkit.data.cache import cache_folder, clear_cache
 from lmkit.data.ledger import Ledger
 from lmkit.data.prepare import Rows
+from lmkit.data.tokenizers import build_tokenizers
 from lmkit.errors import PluginError
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.plugins import Plugins, load_plugins
 from lmkit.recipe.schema import Recipe
-from lmkit.run.parts import build_tokenizers
 
 PLUGIN = '''
 from typing import Literal

@@ -11,11 +11,12 @@ import torch
 
 from lmkit.builtin.tasks.token_classification import TokenClassification
 from lmkit.data.prepare import prepare_rows
+from lmkit.data.tokenizers import build_tokenizers
 from lmkit.kinds.model import Output
 from lmkit.kinds.task import Ragged
 from lmkit.plugins import Plugins, load_plugins
 from lmkit.recipe.load import load_recipe
-from lmkit.run.parts import Parts, build_data, build_metrics, build_model, build_task, build_tokenizers
+from lmkit.run.parts import Parts, build_data, build_metrics, build_model, build_task
 from lmkit.run.save import save_model
 
 TOKENIZERS = ["wordpiece", "bpe", "byte-level-bpe", "unigram", "char", "whitespace", "byte"]

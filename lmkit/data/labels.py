@@ -1,0 +1,72 @@
+"""Labels: which there are in the training rows, and how often each occurs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lmkit.data.ledger import SplitAccount
+from lmkit.errors import DataError
+
+if TYPE_CHECKING:
+    from lmkit.kinds.task import Column
+
+
+def label_names(
+    train: pa.Table, splits: dict[str, pa.Table], columns: Sequence[Column], named: bool = False
+) -> tuple[str, ...]:
+    """The labels of the training rows, in a fixed order; empty for a task without labels.
+
+    Raises DataError when there is only one, when another split has one that training lacks, and when two differ in
+    case or spacing only, unless the recipe has `named` them all.
+    """
+    column = next((column for column in columns if column.type in ("label", "tags")), None)
+    if column is None:
+        return ()
+    counted = count_labels(train, column)
+    names = tuple(sorted(counted, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
+    if column.type == "label" and not named:
+        _refuse_variants(names)
+    if len(names) < 2:
+        only = f"one label only, {names[0]!r}" if names else "no label"
+        raise DataError(f"the training rows have {only}; there is nothing to tell apart")
+    for name, table in splits.items():
+        strange = sorted(set(count_labels(table, column)) - set(names))
+        if strange:
+            raise DataError(
+                f"{name} has labels that no training row has: {', '.join(map(repr, strange[:5]))}; "
+                "the model could never answer them. Get rows with them into train (data.split.stratify, a higher "
+                "data.limit), or leave theirs out (data.keep)"
+            )
+    return names
+
+
+def count_labels(table: pa.Table, column: Column) -> dict[str, int]:
+    """How often each label occurs."""
+    values = table[column.name]
+    if column.type == "tags":
+        return dict(Counter(tag for tags in values.to_pylist() for tag in tags or ()))
+    counts = pc.value_counts(values.combine_chunks())
+    return {entry["values"]: entry["counts"] for entry in counts.to_pylist()}
+
+
+def summarized(table: pa.Table, columns: Sequence[Column]) -> SplitAccount:
+    """What the ledger says of a split."""
+    labels = next((column for column in columns if column.type in ("label", "tags")), None)
+    return SplitAccount(table.num_rows, count_labels(table, labels) if labels else None)
+
+
+def _refuse_variants(names: Sequence[str]) -> None:
+    """Raises DataError for labels that are one label, written in two ways."""
+    spelt: dict[str, str] = {}
+    for name in names:
+        other = spelt.setdefault(" ".join(name.split()).casefold(), name)
+        if other != name and name.strip():
+            raise DataError(
+                f"the labels {other!r} and {name!r} differ in case or spacing only. Say what each value is called with "
+                f"data.labels: [[{other!r}, {other!r}], [{name!r}, {other!r}], …]"
+            )
