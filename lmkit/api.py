@@ -19,7 +19,7 @@ from lmkit.catalog import Catalog
 from lmkit.errors import Fault, LmkitError, Place, RecipeError, ResourceError, UsageError
 from lmkit.plugins import Plugin, Plugins, installed_plugins
 from lmkit.recipe.document import dump_document, read_document
-from lmkit.recipe.environment import masked, references_in
+from lmkit.recipe.environment import masked, references_in, resolved
 from lmkit.recipe.load import Loaded, load, typed_recipe
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import write_text
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch import nn
 
+    from lmkit.data.report import DataReport
     from lmkit.run.answers import AnsweredRows
     from lmkit.run.facts import Facts
     from lmkit.run.progress import Progress
@@ -109,6 +110,38 @@ def _why_not(plugin: Plugin) -> str:
 
 MOST = 3
 """How many broken plugins are told where one of them may have had a component."""
+
+
+def study_data(
+    recipe: Recipe,
+    *,
+    base: Path | str = ".",
+    near_duplicates: float | None = None,
+    progress: Progress | None = None,
+) -> DataReport:
+    """What a run would do with the recipe's rows, and what there is to know of them; nothing is trained.
+
+    `base` is the folder the recipe's paths are relative to: that of its file. `near_duplicates` is the similarity (a
+    Jaccard index, such as 0.8) from which on texts are looked for as near-duplicates. Raises DataError and
+    ResourceError for rows that cannot be read.
+    """
+    from lmkit.data.study import study_rows
+    from lmkit.run.progress import NoProgress, Position
+
+    shown = progress or NoProgress()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+    def tell(what: str, done: int, of: int) -> None:
+        shown.show(Position(what, done, of))
+
+    references = references_in(recipe)
+    try:
+        return study_rows(resolved(recipe), Path(base).resolve(), installed_plugins(), near_duplicates, tell)
+    except LmkitError as error:
+        error.args = (masked(str(error), references),)
+        raise
+    finally:
+        shown.close()
 
 
 @dataclass(frozen=True)

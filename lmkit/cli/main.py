@@ -193,6 +193,32 @@ def explain(
 
 
 @app.command()
+def data(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe: a YAML file.")],
+    overrides: Overrides = None,
+    near_duplicates: Annotated[
+        bool, typer.Option("--near-duplicates", help="Look for texts that are alike, too; takes longer.")
+    ] = False,
+    similarity: Annotated[
+        float,
+        typer.Option("--similarity", metavar="S", min=0.3, max=1.0, help="From where on texts are near-duplicates."),
+    ] = 0.8,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+) -> None:
+    """Show a recipe's rows without training: what is dropped, doubled, leaked and cut off, and what tokens look like.
+
+    Example: lmkit data recipes/sentiment.yaml data.limit=1000
+
+    No policy stops it: it says what would stop a run. Exit codes: 0 shown, 2 the recipe or rows that cannot be read, 4
+    a plugin or the machine.
+    """
+    from lmkit.cli.data import data_command
+
+    data_command(recipe, tuple(overrides or ()), similarity if near_duplicates else None, as_json)
+
+
+@app.command()
 def recipes(as_json: AsJson = False, plugin: PluginFiles = None) -> None:
     """List the recipes that came with lmkit."""
     from lmkit.cli.recipes import recipes_command

@@ -44,6 +44,7 @@ DUPLICATE = Check("on_duplicate", "duplicate")
 OVERLAP = Check("on_overlap", "in another split too")
 RESPELT_OVERLAP = Check("on_overlap", "in another split too but for case or spacing")
 TOO_LONG = Check("on_truncate", "too long")
+CHECKS = (EMPTY, CONFLICT, DUPLICATE, OVERLAP, RESPELT_OVERLAP, TOO_LONG)
 
 
 def check_rows(
@@ -61,7 +62,7 @@ def check_rows(
     inputs = [column.name for column in columns if column.role == "input"]
     every = [column.name for column in columns]
 
-    table, ledger = _settle(EMPTY, _empty(table, every), table, columns, checks, split, ledger)
+    table, ledger = _settle(EMPTY, empty(table, every), table, columns, checks, split, ledger)
     if one_answer:
         conflict = conflicting(digests(table, inputs), digests(table, every))
         table, ledger = _settle(CONFLICT, conflict, table, columns, checks, split, ledger)
@@ -128,6 +129,17 @@ def shared(table: pa.Table, others: Sequence[pa.Table], columns: Sequence[Column
     return exact, alike & ~exact
 
 
+def empty(table: pa.Table, columns: Sequence[str]) -> Mask:
+    """(N,) true for rows without text, words, a label or tags in one of the columns."""
+    found = np.zeros(table.num_rows, np.bool_)
+    for name in columns:
+        values = table[name]
+        text = pa.types.is_string(values.type)
+        blank = pc.equal(pc.utf8_trim_whitespace(values), "") if text else pc.equal(pc.list_value_length(values), 0)
+        found |= np.asarray(blank)
+    return found
+
+
 def conflicting(inputs: NDArray[np.uint64], rows: NDArray[np.uint64]) -> Mask:
     """(N,) true for rows whose inputs occur with another target too."""
     order = np.lexsort((rows, inputs))
@@ -142,16 +154,6 @@ def repeated(rows: NDArray[np.uint64]) -> Mask:
     again = np.ones(len(rows), np.bool_)
     again[np.unique(rows, return_index=True)[1]] = False
     return again
-
-
-def _empty(table: pa.Table, columns: Sequence[str]) -> Mask:
-    empty = np.zeros(table.num_rows, np.bool_)
-    for name in columns:
-        values = table[name]
-        text = pa.types.is_string(values.type)
-        blank = pc.equal(pc.utf8_trim_whitespace(values), "") if text else pc.equal(pc.list_value_length(values), 0)
-        empty |= np.asarray(blank)
-    return empty
 
 
 def _settle(

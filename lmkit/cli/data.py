@@ -1,0 +1,30 @@
+"""`lmkit data`: a recipe's rows, shown without training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from lmkit.api import load_recipe, study_data
+from lmkit.cli.data_tables import shown
+from lmkit.errors import StoppedError
+from lmkit.run.progress import LiveProgress, PlainProgress, Progress
+
+
+def data_command(path: Path, overrides: tuple[str, ...], near_duplicates: float | None, as_json: bool) -> None:
+    """Study the recipe's data and print what was found; how far it is goes to the error stream."""
+    recipe = load_recipe(path, overrides)
+    watching = Console(stderr=True, highlight=False)
+    progress: Progress = LiveProgress(watching) if watching.is_terminal else PlainProgress(watching)
+    try:
+        report = study_data(recipe, base=path.parent, near_duplicates=near_duplicates, progress=progress)
+    except KeyboardInterrupt as cause:
+        raise StoppedError("stopped") from cause
+    if as_json:
+        print(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    for part in shown(report):
+        console.print(part)
