@@ -59,6 +59,18 @@ def test_it_imports_nothing_heavy(program: str) -> None:
     assert imported_by(program) & HEAVY == set()
 
 
+def test_lmkit_data_imports_nothing_heavy_unless_the_tokenizer_is_pretrained(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(f'{{"text": "text {number}", "label": "{number % 2}"}}\n' for number in range(40))
+    )
+    (tmp_path / "recipe.yaml").write_text(
+        "{name: small, data: {use: jsonl, path: rows.jsonl}, task: text-classification, model: lstm, optimizer: adamw, "
+        "tokenizer: {use: wordpiece, vocab_size: 100}}"
+    )
+
+    assert imported_by(commands(f"data {tmp_path / 'recipe.yaml'}")) & HEAVY == set()
+
+
 def test_help_imports_no_plugin_and_no_settings() -> None:
     assert imported_by(commands("--help")) & {"pydantic", "pluggy", "yaml", "rich", "lmkit_starter"} == set()
 

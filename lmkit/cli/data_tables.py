@@ -39,9 +39,9 @@ def shown(report: DataReport) -> Iterator[RenderableType]:
     yield from _headed("rows", [_splits(report.ledger.splits)])
     if report.ledger.entries:
         yield from _headed("the ledger", _entries(report.ledger.entries, bool(report.ledger.given)))
-    yield from _headed("duplicates", _alike(report.duplicates, "repeat an earlier one"))
+    yield from _headed("duplicates", _alike(report.duplicates, "that repeat an earlier one"))
     if report.conflicts is not None:
-        yield from _headed("conflicts", _alike(report.conflicts, "have inputs that occur with another target too"))
+        yield from _headed("conflicts", _alike(report.conflicts, "with inputs that have another target elsewhere"))
     if report.overlaps:
         yield from _headed("overlap between splits", _overlaps(report.overlaps))
     if report.near_duplicates is not None:
@@ -131,10 +131,11 @@ def _labels(entries: Sequence[Entry]) -> str:
 
 
 def _alike(alike: Alike, what: str) -> Iterator[RenderableType]:
+    """Rows like `rows that repeat an earlier one`, counted, and some groups of them."""
     if not alike.exact and not alike.respelt:
         yield Text("none")
         return
-    yield Text(f"{_rows(alike.exact)} {what}, {alike.respelt:,} more but for case, spacing or Unicode form")
+    yield Text(f"rows {what}: {alike.exact:,}, and {alike.respelt:,} more but for case, spacing or Unicode form")
     for group in alike.examples:
         yield from _group(group)
 
@@ -151,7 +152,8 @@ def _overlaps(overlaps: Sequence[Overlap]) -> Iterator[RenderableType]:
 
 
 def _near(near: NearDuplicates) -> Iterator[RenderableType]:
-    yield Text(f"{near.pairs:,} pairs of texts have a similarity of {near.threshold:g} or more and are not equal")
+    pairs = "pair of texts has" if near.pairs == 1 else "pairs of texts have"
+    yield Text(f"{near.pairs:,} {pairs} a similarity of {near.threshold:g} or more, without being equal")
     table = _table(("rows of", False), ("near one of", False), ("rows", True))
     for each in near.counts:
         style = "yellow" if each.rows and each.split != each.other else ""
@@ -261,10 +263,6 @@ def _sparkline(counts: Sequence[int]) -> str:
     """A character a bin, as high as its count; nothing for a bin without any."""
     most = max(counts, default=0) or 1
     return "".join(LEVELS[min(7, count * 8 // most)] if count else " " for count in counts)
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} {'row' if count == 1 else 'rows'}"
 
 
 def _spoken(value: str | list[str], tags: Sequence[str] | None) -> str:

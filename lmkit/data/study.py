@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import chain, combinations, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lmkit.data.checks import CHECKS, check_overlap, conflicting, empty, numbered, repeated
+from lmkit.data.checks import CHECKS, Mask, check_overlap, conflicting, empty, numbered, repeated
 from lmkit.data.columns import ROW, label_column
 from lmkit.data.digests import digests
-from lmkit.data.features import build_tokenizers, check_lengths, length_limits
+from lmkit.data.features import check_lengths, length_limits
 from lmkit.data.labels import label_names
 from lmkit.data.ledger import FIRST, Ledger
 from lmkit.data.near import Tell, near_duplicates
@@ -31,7 +31,7 @@ from lmkit.data.prepare import (
     read_rows,
 )
 from lmkit.data.report import Alike, Cut, DataReport, Example, Lengths, Overlap, Pieces, Texts
-from lmkit.data.splitting import sample_rows
+from lmkit.data.tokenizers import build_tokenizers
 from lmkit.errors import DataError
 from lmkit.kinds.tokenizer import Tokenizer
 
@@ -74,8 +74,7 @@ def study_rows(recipe: Recipe, folder: Path, plugins: Plugins, near: float | Non
 
     tell("look for duplicates, conflicts and overlap", 0, 0)
     filled = _filled(tables, task.columns) if config.checks.on_empty == "drop" else tables
-    duplicates = _study_duplicates(filled, task.columns)
-    conflicts = _study_conflicts(filled, task.columns) if task.one_answer else None
+    duplicates, conflicts = _study_alike(filled, task.columns, task.one_answer)
     tables, ledger = check_tables(tables, config, task, ledger)
     splits, ledger = divide_rows(tables, config, task, ledger)
     overlaps = _study_overlaps(splits, task.columns)
@@ -95,7 +94,9 @@ def study_rows(recipe: Recipe, folder: Path, plugins: Plugins, near: float | Non
     rows = close_rows(Rows(splits, labels, ledger, source.fingerprint(), ""), task)
     tell("build the tokenizer", 0, 0)
     tokenizers = build_tokenizers(recipe, rows, folder, plugins)
-    texts, cut = _study_texts(recipe, rows, tokenizers, tell)
+    train = splits["train"]
+    drawn = np.argsort(digests(train, [column.name for column in task.columns]), kind="stable")  # as good as by chance
+    texts, cut = _study_texts(recipe, rows, train.take(pa.array(drawn[:SHOWN])), tokenizers, tell)
     rows = _unless_refused(stops, lambda: check_lengths(rows, cut, recipe), rows)
     ledger = _as_written(rows.ledger, written)
     return DataReport(
@@ -107,7 +108,7 @@ def study_rows(recipe: Recipe, folder: Path, plugins: Plugins, near: float | Non
         conflicts,
         overlaps,
         texts,
-        tuple(_examples(rows.splits["train"], task.columns)),
+        tuple(_examples(train, drawn, task.columns)),
         alike,
     )
 
@@ -160,32 +161,36 @@ def _filled(tables: Tables, columns: Sequence[Column]) -> Tables:
     return {name: table.filter(pa.array(~empty(table, every))) for name, table in tables.items()}
 
 
-def _study_duplicates(tables: Tables, columns: Sequence[Column]) -> Alike:
-    """Rows that repeat an earlier one of their table, in all of the task's columns."""
-    every = [column.name for column in columns]
-    exact, respelt, groups = 0, 0, []
-    for name, table in tables.items():
-        keys, alike = digests(table, every), digests(table, every, _texts(columns))
-        again = repeated(keys)
-        exact += int(again.sum())
-        respelt += int(repeated(alike).sum()) - int(again.sum())
-        groups += list(_groups(name, table, columns, alike, repeated(alike)))
-    return Alike(exact, respelt, tuple(groups[:SHOWN]))
-
-
-def _study_conflicts(tables: Tables, columns: Sequence[Column]) -> Alike:
-    """Rows whose inputs occur in their table with another target too."""
+def _study_alike(tables: Tables, columns: Sequence[Column], one_answer: bool) -> tuple[Alike, Alike | None]:
+    """Rows that repeat an earlier one of their table, and those whose inputs occur there with another target too."""
     inputs, targets = _inputs(columns), [column.name for column in columns if column.role == "target"]
-    exact, respelt, groups = 0, 0, []
+    texts = _texts(columns)
+    duplicates, conflicts = [], []
     for name, table in tables.items():
+        exact, alike = digests(table, inputs), digests(table, inputs, inputs)
         answers = digests(table, targets)
-        contradicted = conflicting(digests(table, inputs), answers)
-        alike = digests(table, inputs, inputs)
-        all_contradicted = conflicting(alike, answers)
-        exact += int(contradicted.sum())
-        respelt += int((all_contradicted & ~contradicted).sum())
-        groups += list(_groups(name, table, columns, alike, all_contradicted, answers))
-    return Alike(exact, respelt, tuple(groups[:SHOWN]))
+        answers_alike = digests(table, targets, texts) if set(targets) & set(texts) else answers
+        rows, rows_alike = _combined(exact, answers), _combined(alike, answers_alike)
+        masks = repeated(rows), repeated(rows_alike)
+        duplicates.append((masks, _groups(name, table, columns, rows_alike, masks[1])))
+        if one_answer:
+            masks = conflicting(exact, answers), conflicting(alike, answers)
+            conflicts.append((masks, _groups(name, table, columns, alike, masks[1], answers)))
+    return _summed(duplicates), _summed(conflicts) if one_answer else None
+
+
+def _combined(inputs: Digests, targets: Digests) -> Digests:
+    """(N,) a hash of both."""
+    with np.errstate(over="ignore"):
+        return np.asarray(inputs * np.uint64(0x9E3779B97F4A7C15) + targets)
+
+
+def _summed(found: Sequence[tuple[tuple[Mask, Mask], Iterator[tuple[Example, ...]]]]) -> Alike:
+    """What was found in several tables: rows alike exactly, those alike once normalised, and groups of them."""
+    exact = sum(int(mask.sum()) for (mask, _), _ in found)
+    all_of_them = sum(int(mask.sum()) for (_, mask), _ in found)
+    groups = islice(chain.from_iterable(groups for _, groups in found), SHOWN)
+    return Alike(exact, all_of_them - exact, tuple(groups))
 
 
 def _groups(
@@ -193,7 +198,7 @@ def _groups(
     table: pa.Table,
     columns: Sequence[Column],
     keys: Digests,
-    found: NDArray[np.bool_],
+    found: Mask,
     answers: Digests | None = None,
 ) -> Iterator[tuple[Example, ...]]:
     """The first groups of rows with one key that have a row in `found`; of each answer the first row, if there are."""
@@ -227,7 +232,7 @@ def _study_overlaps(splits: Tables, columns: Sequence[Column]) -> tuple[Overlap,
 
 
 def _study_texts(
-    recipe: Recipe, rows: Rows, tokenizers: tuple[Tokenizer, Tokenizer], tell: Tell
+    recipe: Recipe, rows: Rows, shown: pa.Table, tokenizers: tuple[Tokenizer, Tokenizer], tell: Tell
 ) -> tuple[tuple[Texts, ...], dict[str, Counts]]:
     """The inputs and, where they are texts, the targets in tokens; and how many of each row the limits cut off."""
     limits = length_limits(recipe.task)
@@ -257,7 +262,7 @@ def _study_texts(
                 lengths_by_split,
                 tuple(_cuts(everything, limit)),
                 _unknown(strange, tokenizer),
-                tuple(_pieces(rows, columns[0], tokenizer)),
+                tuple(_pieces(shown, columns[0], tokenizer)),
             )
         )
     return tuple(studied), cut
@@ -328,12 +333,10 @@ def _cuts(lengths: Counts, limit: int | None) -> Iterator[Cut]:
         yield Cut(each, rows, rows / len(lengths), tokens, tokens / int(lengths.sum()))
 
 
-def _pieces(rows: Rows, column: Column, tokenizer: Tokenizer) -> Iterator[Pieces]:
-    """What the tokenizer makes of a few training rows."""
-    drawn = sample_rows(rows.splits["train"], SHOWN, 0, [column.name])
-    for number, ids in zip(
-        drawn[ROW].to_pylist(), _ids(drawn[column.name].to_pylist(), column, tokenizer), strict=True
-    ):
+def _pieces(train: pa.Table, column: Column, tokenizer: Tokenizer) -> Iterator[Pieces]:
+    """What the tokenizer makes of a few rows."""
+    for number, value in zip(train[ROW].to_pylist(), train[column.name].to_pylist(), strict=True):
+        (ids,) = _ids([value], column, tokenizer)
         pieces = tuple(str(tokenizer.backend.id_to_token(id)) for id in ids)
         yield Pieces("train", number, pieces, tuple(n for n, id in enumerate(ids) if id == tokenizer.unknown))
 
@@ -341,12 +344,9 @@ def _pieces(rows: Rows, column: Column, tokenizer: Tokenizer) -> Iterator[Pieces
 # -- rows to show
 
 
-def _examples(train: pa.Table, columns: Sequence[Column]) -> Iterator[Example]:
-    """Rows drawn by their content: some of each label, of the commonest labels where there are many."""
+def _examples(train: pa.Table, order: Counts, columns: Sequence[Column]) -> Iterator[Example]:
+    """The first rows in this order: some of each label, of the commonest labels where there are many."""
     show = _showing({"train": train}, columns)
-    every = [column.name for column in columns]
-    keys = digests(train, every)
-    order = np.argsort(keys, kind="stable")  # hashes are as good as drawn
     label = label_column(columns)
     if label is None:
         yield from (show("train", int(row)) for row in order[:SHOWN])
