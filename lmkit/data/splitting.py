@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from lmkit.data.columns import ROW
 from lmkit.data.digests import digests
@@ -32,14 +33,15 @@ def split_rows(table: pa.Table, config: SplitConfig, content: Sequence[str]) -> 
         if name is not None and name not in table.column_names:
             raise DataError(f"data.split.{key}: there is no column {name!r}; there are {', '.join(table.column_names)}")
     shares = [getattr(config, name) for name in SPLITS]
-    strata = _codes(table[config.stratify]) if config.stratify else [0] * table.num_rows
+    strata = _codes(table[config.stratify]) if config.stratify else np.zeros(table.num_rows, np.int64)
     if config.group is None:
-        assigned = _cut_rows(digests(table, content).tolist(), strata, shares, config.seed)
+        assigned = _cut_rows(digests(table, content), strata, shares, config.seed)
     else:
-        assigned = _place_groups(table[config.group].to_pylist(), strata, shares, config.seed)
+        groups = table[config.group].to_pylist()
+        assigned = np.array(_place_groups(groups, strata.tolist(), shares, config.seed), np.int64)
     splits: dict[str, pa.Table] = {}
     for number, name in enumerate(SPLITS):
-        chosen = np.array(assigned) == number
+        chosen = assigned == number
         if shares[number] > 0:
             if not chosen.any():
                 raise DataError(
@@ -52,27 +54,30 @@ def split_rows(table: pa.Table, config: SplitConfig, content: Sequence[str]) -> 
 
 def sample_rows(table: pa.Table, count: int, seed: int, content: Sequence[str]) -> pa.Table:
     """`count` rows, drawn by content and seed alone, in their order."""
-    keys = [_hash(seed, key.to_bytes(8, "little")) for key in digests(table, content).tolist()]
-    drawn = sorted(sorted(range(table.num_rows), key=lambda row: (keys[row], row))[:count])
+    drawn = np.sort(_drawn_order(digests(table, content), seed)[:count])
     return table.take(pa.array(drawn, pa.int64()))
 
 
-def _cut_rows(keys: list[int], strata: list[int], shares: list[float], seed: int) -> list[int]:
-    """The split of each row: every stratum, in the order of its rows' hashes, is cut in the shares."""
-    members: dict[int, list[int]] = {}
-    for row, stratum in enumerate(strata):
-        members.setdefault(stratum, []).append(row)
-    assigned = [len(shares)] * len(keys)
-    for rows in members.values():
-        hashes = {row: _hash(seed, keys[row].to_bytes(8, "little")) for row in rows}
-        rows.sort(key=lambda row: (hashes[row], row))
+def _drawn_order(keys: NDArray[np.uint64], seed: int) -> NDArray[np.int64]:
+    """(N,) the rows in the order of their keys' hashes, equal ones in their own."""
+    hashes = np.empty((len(keys), 2), np.uint64)
+    for row, key in enumerate(keys):
+        hashes[row] = np.frombuffer(_hash(seed, int(key).to_bytes(8, "little")), ">u8")
+    return np.lexsort((hashes[:, 1], hashes[:, 0]))
+
+
+def _cut_rows(keys: NDArray[np.uint64], strata: NDArray[np.int64], shares: list[float], seed: int) -> NDArray[np.int64]:
+    """(N,) the split of each row: every stratum, in the order of its rows' hashes, is cut in the shares."""
+    order = _drawn_order(keys, seed)
+    order = order[np.argsort(strata[order], kind="stable")]
+    assigned = np.empty(len(keys), np.int64)
+    for rows in np.split(order, np.cumsum(np.bincount(strata))[:-1]):
         ends = [round(fsum(shares[: number + 1]) * len(rows)) for number in range(len(shares))]
-        for position, row in enumerate(rows):
-            previous = rows[position - 1]
-            if position and keys[row] == keys[previous]:  # equal rows stay together: a duplicate never leaks
-                assigned[row] = assigned[previous]
-            else:
-                assigned[row] = next((n for n, end in enumerate(ends) if position < end), len(shares))
+        places = np.arange(len(rows))
+        again = np.concatenate([[False], keys[rows[1:]] == keys[rows[:-1]]])
+        places[again] = 0
+        places = np.maximum.accumulate(places)  # equal rows stay together: a duplicate never leaks
+        assigned[rows] = np.searchsorted(ends, places, side="right")
     return assigned
 
 
@@ -106,9 +111,10 @@ def _place_groups(groups: list[Any], strata: list[int], shares: list[float], see
     return [placed[key] for key in keys]
 
 
-def _codes(column: pa.ChunkedArray) -> list[int]:
-    numbers: dict[Any, int] = {}
-    return [numbers.setdefault(repr(value), len(numbers)) for value in column.to_pylist()]
+def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """(N,) a number for each value, the same for equal ones."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(repr(value), len(numbers)) for value in column.to_pylist()], np.int64)
 
 
 def _hash(seed: int, key: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -110,7 +111,7 @@ def assert_accounted(ledger: Ledger, books: dict[str | None, Books]) -> None:
         assert account.labels is None or account.rows == sum(account.labels.values())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(rows=random_rows, checks=policies, keep=kept_values)
 def test_every_row_of_any_table_goes_where_a_plain_loop_says(
     prepare: Prepare, rows: list[Row], checks: dict[str, str], keep: list[str] | None
@@ -169,6 +170,47 @@ def test_every_row_of_given_splits_goes_where_a_plain_loop_says(
 def spelt(text: str) -> str:
     return text.replace("ｃ", "c").lower().strip()
 
+
+@settings(max_examples=200, deadline=None)
+@given(
+    rows=st.lists(random_rows, min_size=1, max_size=3).map(lambda parts: [row for part in parts for row in part]),
+    shares=st.sampled_from([(0.6, 0.2, 0.2), (0.5, 0.5, 0.0), (0.4, 0.3, 0.1)]),
+    checks=policies,
+    limit=st.none() | st.integers(2, 10),
+)
+def test_every_row_of_divided_tables_is_accounted_for_before_and_after_the_division(
+    prepare: Prepare, rows: list[Row], shares: tuple[float, ...], checks: dict[str, str], limit: int | None
+) -> None:
+    split = dict(zip(("train", "validation", "test"), shares, strict=True))
+    books = Books(rows, checks)
+    try:
+        found = prepare(rows, split=split, checks=checks, limit=limit)
+    except DataError as refused:
+        whole = r"no row is left|split is empty|one label only|no training row has|every training row occurs|on_overlap"
+        assert books.refused in str(refused) if books.refused else re.search(whole, str(refused))
+        return
+
+    ledger = found.ledger
+    before = {(e.reason, e.fate, e.label): (e.rows, e.first) for e in ledger.entries if e.reason in BEFORE}
+    assert before == {key: (len(numbers), tuple(numbers[:5])) for key, numbers in books.entries.items()}
+    assert {e.split for e in ledger.entries if e.reason in BEFORE} <= {None}
+    left = {name: table["row"].to_pylist() for name, table in found.splits.items()}
+    held = [number for numbers in left.values() for number in numbers]
+    assert sorted(held) == sorted(set(held) & set(books.numbers))
+    after = [entry for entry in ledger.entries if entry.reason not in BEFORE]
+    assert len(held) + sum(entry.rows for entry in after if entry.fate == "dropped") == len(books.left)
+    elsewhere = [spelt(rows[n]["text"] or "") for name, numbers in left.items() if name != "train" for n in numbers]
+    leaked = sum(spelt(rows[number]["text"] or "") in elsewhere for number in left["train"])
+    if checks["on_overlap"] == "drop":
+        assert leaked == 0
+    elif limit is None:
+        assert leaked == sum(entry.rows for entry in after if entry.reason.startswith("in another split too"))
+    assert ledger.read == len(rows) == ledger.kept + ledger.merged + sum(ledger.dropped.values())
+    assert ledger.kept == len(held) == sum(account.rows for account in ledger.splits.values())
+
+
+BEFORE = ("empty", "conflicting", "duplicate")
+"""What is looked for before rows are divided."""
 
 split_rows = st.lists(
     st.builds(lambda text: {"source": text, "target": text.upper()}, st.sampled_from([f"text {n}" for n in range(30)])),
