@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations_with_replacement, islice
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,9 @@ from lmkit.errors import PluginError
 
 Tell = Callable[[str, int, int], None]
 """Told what is being done, how much of it is, and of how much."""
+
+Pair = tuple[float, int, int]
+"""A similarity, and the numbers of the two texts."""
 
 SHINGLE = 5
 """Characters in a row that are compared as one."""
@@ -52,42 +56,39 @@ def near_duplicates(
     rank = np.argsort(np.argsort(first))
     first, number = np.sort(first), rank[number]  # texts are numbered as they come
 
-    def text(row: int) -> str:
-        split = int(np.searchsorted(starts, row, "right")) - 1
-        table = splits[order[split]].slice(row - int(starts[split]), 1)
-        return "\n".join(normalised(table[name][0].as_py()) for name in inputs)
+    def place(number: int) -> tuple[str, int]:
+        """The split and the position of the first row with a text."""
+        split = int(np.searchsorted(starts, first[number], "right")) - 1
+        return order[split], int(first[number] - starts[split])
 
-    signatures = _signatures(first, text, tell)
+    def text(number: int) -> str:
+        split, position = place(number)
+        return "\n".join(normalised(splits[split][name][position].as_py()) for name in inputs)
+
+    signatures = _signatures(len(first), text, tell)
     pairs = _alike(_candidates(signatures, threshold), signatures, threshold - SLACK)
-    similar = [
-        (similarity, a, b) for similarity, a, b in _compared(pairs, first, text, tell) if similarity >= threshold
-    ]
+    similar = [pair for pair in _compared(pairs, text, tell) if pair[0] >= threshold]
     rows = {name: number[start:end] for name, start, end in zip(order, starts, starts[1:], strict=False)}
     here = {name: np.isin(np.arange(len(first)), its) for name, its in rows.items()}
-
-    def shown(text_number: int) -> Example:
-        split = int(np.searchsorted(starts, first[text_number], "right")) - 1
-        return example(order[split], int(first[text_number] - starts[split]))
-
-    best = sorted(similar, key=lambda pair: (rows_split(pair, here), -pair[0], pair[1:]))[:SHOWN]
+    best = sorted(similar, key=lambda pair: (_in_one_split(pair, here), -pair[0], pair[1:]))[:SHOWN]
     return NearDuplicates(
         threshold,
         len(similar),
         tuple(_counts(splits, rows, here, similar)),
-        tuple(NearPair(round(similarity, 4), (shown(a), shown(b))) for similarity, a, b in best),
+        tuple(NearPair(round(similarity, 4), (example(*place(a)), example(*place(b)))) for similarity, a, b in best),
     )
 
 
-def rows_split(pair: tuple[float, int, int], here: Mapping[str, NDArray[np.bool_]]) -> bool:
-    """Whether both texts are in one split alone: pairs across splits are shown first."""
-    return any(its[pair[1]] and its[pair[2]] for its in here.values())
+def _in_one_split(pair: Pair, here: Mapping[str, NDArray[np.bool_]]) -> bool:
+    """Whether both texts are in one split: pairs across splits are shown first."""
+    return any(bool(its[pair[1]] and its[pair[2]]) for its in here.values())
 
 
 def _counts(
-    names: Sequence[str] | Mapping[str, pa.Table],
+    names: Iterable[str],
     rows: Mapping[str, NDArray[np.int64]],
     here: Mapping[str, NDArray[np.bool_]],
-    similar: Sequence[tuple[float, int, int]],
+    similar: Sequence[Pair],
 ) -> Iterator[NearCount]:
     """For each split and each after it, itself included: how many rows have a near-duplicate there."""
     ends = np.array([[a, b] for _, a, b in similar], np.int64).reshape(-1, 2)
@@ -98,24 +99,29 @@ def _counts(
         yield NearCount(split, beside, int(near[rows[split]].sum()))
 
 
-def _signatures(first: NDArray[np.int64], text: Callable[[int], str], tell: Tell) -> NDArray[np.uint32]:
-    """(T, PERMUTATIONS) the MinHash of each text."""
+def min_hash() -> Any:
+    """The library's class. Raises PluginError where it is not installed."""
     try:
         from datasketch import MinHash
     except ImportError as cause:
         raise PluginError(
             "near-duplicates need the datasketch library: pip install 'lmkit[near-duplicates]'"
         ) from cause
-    none = MinHash(num_perm=PERMUTATIONS, hashfunc=int)
-    found = np.empty((len(first), PERMUTATIONS), np.uint32)
-    for number, row in enumerate(first.tolist()):
+    return MinHash
+
+
+def _signatures(count: int, text: Callable[[int], str], tell: Tell) -> NDArray[np.uint32]:
+    """(T, PERMUTATIONS) the MinHash of each text."""
+    none = min_hash()(num_perm=PERMUTATIONS, hashfunc=int)
+    found = np.empty((count, PERMUTATIONS), np.uint32)
+    for number in range(count):
         signature = none.copy()
-        parts = iter({zlib.crc32(part.encode("utf-8", "surrogatepass")) for part in shingles(text(row))})
+        parts = iter({zlib.crc32(part.encode()) for part in shingles(text(number))})
         while some := list(islice(parts, 4096)):  # the library holds all of a call's hashes under all permutations
             signature.update_batch(some)
         found[number] = signature.hashvalues
         if number % 500 == 0:
-            tell("compare texts by MinHash", number, len(first))
+            tell("compare texts by MinHash", number, count)
     return found
 
 
@@ -156,15 +162,13 @@ def _alike(pairs: NDArray[np.int64], signatures: NDArray[np.uint32], least: floa
     return np.concatenate(kept)
 
 
-def _compared(
-    pairs: NDArray[np.int64], first: NDArray[np.int64], text: Callable[[int], str], tell: Tell
-) -> Iterator[tuple[float, int, int]]:
+def _compared(pairs: NDArray[np.int64], text: Callable[[int], str], tell: Tell) -> Iterator[Pair]:
     """The exact Jaccard index of each pair."""
     newest, mine = -1, set[str]()
     for done, (a, b) in enumerate(pairs.tolist()):
         if a != newest:
-            newest, mine = a, shingles(text(int(first[a])))
-        other = shingles(text(int(first[b])))
+            newest, mine = a, shingles(text(a))
+        other = shingles(text(b))
         common = len(mine & other)
         yield common / (len(mine) + len(other) - common), a, b
         if done % 500 == 0:

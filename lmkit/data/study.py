@@ -19,7 +19,7 @@ from lmkit.data.digests import digests
 from lmkit.data.features import check_lengths, length_limits
 from lmkit.data.labels import label_names
 from lmkit.data.ledger import FIRST, Ledger
-from lmkit.data.near import Tell, near_duplicates
+from lmkit.data.near import Tell, min_hash, near_duplicates
 from lmkit.data.prepare import (
     SOURCE,
     Rows,
@@ -64,10 +64,13 @@ def study_rows(recipe: Recipe, folder: Path, plugins: Plugins, near: float | Non
     """Read the recipe's source and tell all about its rows. No policy stops it; nothing is trained, no model built.
 
     `near` is the similarity from which on texts are near-duplicates; None: they are not looked for. Raises DataError
-    where rows cannot be read or divided, ResourceError for a source that cannot be reached.
+    where rows cannot be read or divided, ResourceError for a source that cannot be reached, PluginError where a library
+    is missing.
     """
     written, recipe = recipe, _unstopped(recipe)
     config, task = recipe.data, recipe.task
+    if near is not None:
+        min_hash()  # told at once where it is missing
     tell("read the rows", 0, 0)
     source: Source = plugins.catalog.build("data", config, seed=recipe.seed, folder=folder)
     tables, ledger = read_rows(source, config, task)
