@@ -31,6 +31,11 @@ def provide_data() -> list[Component]:
 
 
 @hookspec
+def provide_transforms() -> list[Component]:
+    """Changes of rows. Built with their settings alone; return a `kinds.transform.Transform`."""
+
+
+@hookspec
 def provide_tasks() -> list[Component]:
     """What is to be learnt. Built with `labels` and the tokenizers; return a `kinds.task.Task`."""
 

@@ -7,6 +7,7 @@ from difflib import SequenceMatcher
 
 SYNONYMS = {
     "batch": "batch_size",
+    "by": "replacement",
     "d_model": "width",
     "dev": "validation",
     "dim": "width",
@@ -28,11 +29,14 @@ SYNONYMS = {
     "per_device_train_batch_size": "batch_size",
     "path": "source",
     "random_state": "seed",
+    "regex": "pattern",
+    "repl": "replacement",
     "sep": "delimiter",
     "val": "validation",
     "warmup_ratio": "warmup",
     "warmup_steps": "warmup",
     "wd": "weight_decay",
+    "with": "replacement",
 }
 """What other programs call our keys."""
 

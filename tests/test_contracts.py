@@ -21,6 +21,7 @@ from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.model import Batch, Head, ModelConfig, Output
 from lmkit.kinds.optimizer import OptimizerConfig
 from lmkit.kinds.tokenizer import Tokenizer
+from lmkit.kinds.transform import Row, Transform, TransformConfig
 from lmkit.plugins import load_plugins
 from lmkit.testing.contracts import (
     OFFERS,
@@ -29,6 +30,7 @@ from lmkit.testing.contracts import (
     OptimizerContract,
     PluginContract,
     SearchContract,
+    TransformContract,
 )
 
 BUILTINS = load_plugins([(BUILTIN, None, "lmkit.builtin.plugin")]).catalog
@@ -53,6 +55,39 @@ class TestBuiltins(PluginContract):
 
 class TestStarter(PluginContract):
     module = "lmkit_starter.plugin"
+
+
+class TestLowerCase(TransformContract):
+    component = builtin("transform", "lower-case")
+    idempotent = True
+
+
+class TestUnicode(TransformContract):
+    component = builtin("transform", "unicode")
+    settings = {"form": "NFKC", "strip_accents": True, "strip_control": True}
+    texts = ("ﬁne caf\u00e9", "cafe\u0301\x00", "ｆｕｌｌ", "Ω≈ç√", "")
+    idempotent = True
+
+
+class TestWhitespace(TransformContract):
+    component = builtin("transform", "whitespace")
+    texts = ("a\u00a0 b\r\n", "\ufeffa\u200bb", "\u3000", "", "a")
+    idempotent = True
+
+
+class TestStripHtml(TransformContract):
+    component = builtin("transform", "strip-html")
+
+
+class TestReplace(TransformContract):
+    component = builtin("transform", "replace")
+    settings = {"pattern": r"(\w)\w+", "replacement": r"\1."}
+
+
+class TestStopWords(TransformContract):
+    component = builtin("transform", "stop-words")
+    settings = {"language": "english", "keep": ("not",)}
+    idempotent = True
 
 
 class Labels(MetricContract):
@@ -161,7 +196,7 @@ class TestRandom(SearchContract):
     settings = {"trials": 20}
 
 
-@pytest.mark.parametrize("kind", ["metric", "optimizer", "search"])
+@pytest.mark.parametrize("kind", ["transform", "metric", "optimizer", "search"])
 def test_every_built_in_of_these_kinds_is_under_contract(kind: str) -> None:
     contracts = [cls for cls in globals().values() if isinstance(cls, type) and cls.__name__.startswith("Test")]
     covered = {component.name for cls in contracts if (component := getattr(cls, "component", None))}
@@ -233,6 +268,76 @@ def test_the_contract_of_metrics_notices(fault: str, noticed_by: str) -> None:
     class Contract(Labels):
         component = Component(CrookedConfig, build=f"{__name__}:build_crooked")
         settings = {"fault": fault}
+
+    assert noticed(Contract(), noticed_by)
+    Contract.settings = {}
+    assert not noticed(Contract(), noticed_by)
+
+
+class CrudeConfig(TransformConfig):
+    """Leaves capitals out, with one thing crude."""
+
+    use: Literal["crude"]
+
+    fault: str = ""
+    """What is wrong with it."""
+
+
+class Crude:
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
+        self.seen: set[str] = set()
+
+    def __call__(self, row: Row) -> Row:
+        if self.fault == "a column more":
+            row = {**row, "length": str(len(row))}
+        if self.fault == "words as one text":
+            return {name: "".join(value) for name, value in row.items()}
+        changed: Row = {}
+        for name, value in row.items():
+            if isinstance(value, list):
+                words = [word for word in value if word] if self.fault == "words left out" else value
+                if self.fault == "the given list":
+                    value[:] = [word.lower() for word in value]
+                    words = value
+                changed[name] = [self._changed(word) for word in words]
+            else:
+                changed[name] = self._changed(value)
+        return changed
+
+    def _changed(self, text: str) -> str:
+        if self.fault == "half a surrogate pair":
+            return text + "\ud800"
+        if self.fault == "each text once":
+            new = text not in self.seen
+            self.seen.add(text)
+            return text if new else ""
+        if self.fault == "an end that grows":
+            return f"{text}."
+        return "".join(character for character in text if not character.isupper())
+
+
+def build_crude(config: CrudeConfig) -> Transform:
+    return Crude(config.fault)
+
+
+@pytest.mark.parametrize(
+    ("fault", "noticed_by"),
+    [
+        ("a column more", "test_a_row_keeps_its_columns_and_their_types"),
+        ("words as one text", "test_a_row_keeps_its_columns_and_their_types"),
+        ("words left out", "test_words_stay_as_many_as_their_tags"),
+        ("the given list", "test_the_given_row_is_left_alone"),
+        ("each text once", "test_a_row_is_changed_by_what_it_holds_alone"),
+        ("half a surrogate pair", "test_texts_are_such_as_can_be_stored"),
+        ("an end that grows", "test_twice_is_once_where_that_is_said"),
+    ],
+)
+def test_the_contract_of_transforms_notices(fault: str, noticed_by: str) -> None:
+    class Contract(TransformContract):
+        component = Component(CrudeConfig, build=f"{__name__}:build_crude")
+        settings = {"fault": fault}
+        idempotent = True
 
     assert noticed(Contract(), noticed_by)
     Contract.settings = {}

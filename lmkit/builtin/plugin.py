@@ -34,6 +34,14 @@ from lmkit.builtin.tokenizers.config import (
     WordpieceConfig,
 )
 from lmkit.builtin.trackers.config import WandbConfig
+from lmkit.builtin.transforms.config import (
+    LowerCaseConfig,
+    ReplaceConfig,
+    StopWordsConfig,
+    StripHtmlConfig,
+    UnicodeConfig,
+    WhitespaceConfig,
+)
 from lmkit.component import Component
 from lmkit.hookspecs import hookimpl
 
@@ -49,6 +57,18 @@ def provide_data() -> list[Component]:
         Component(ConllConfig, build="lmkit.builtin.data.conll:build_conll"),
         Component(PairFilesDataConfig, build="lmkit.builtin.data.pairs:build_pair_files"),
         Component(HubConfig, build="lmkit.builtin.data.hub:build_hub"),
+    ]
+
+
+@hookimpl
+def provide_transforms() -> list[Component]:
+    return [
+        Component(LowerCaseConfig, build="lmkit.builtin.transforms.text:build_lower_case"),
+        Component(UnicodeConfig, build="lmkit.builtin.transforms.text:build_unicode"),
+        Component(WhitespaceConfig, build="lmkit.builtin.transforms.text:build_whitespace"),
+        Component(StripHtmlConfig, build="lmkit.builtin.transforms.html:build_strip_html"),
+        Component(ReplaceConfig, build="lmkit.builtin.transforms.text:build_replace"),
+        Component(StopWordsConfig, build="lmkit.builtin.transforms.stop_words:build_stop_words"),
     ]
 
 

@@ -18,6 +18,7 @@ from lmkit.data.digests import digests
 from lmkit.data.labels import label_names, summarized
 from lmkit.data.ledger import Ledger
 from lmkit.data.splitting import sample_rows, split_rows
+from lmkit.data.transforms import Transforms, build_transforms, transform_rows
 from lmkit.errors import DataError
 from lmkit.kinds.data import SPLITS, Source
 
@@ -54,7 +55,7 @@ def prepare_rows(recipe: Recipe, folder: Path, catalog: Catalog) -> Rows:
     """
     config, task = recipe.data, recipe.task
     source: Source = catalog.build("data", config, seed=recipe.seed, folder=folder)
-    tables, ledger = read_rows(source, config, task)
+    tables, ledger = read_rows(source, config, task, build_transforms(recipe.transforms, catalog))
     tables, ledger = check_tables(tables, config, task, ledger)
     splits, ledger = divide_rows(tables, config, task, ledger)
     splits, ledger = check_overlap(splits, task.columns, config.checks, ledger)
@@ -63,8 +64,8 @@ def prepare_rows(recipe: Recipe, folder: Path, catalog: Catalog) -> Rows:
     return close_rows(Rows(splits, labels, ledger, source.fingerprint(), ""), task)
 
 
-def read_rows(source: Source, config: DataConfig, task: TaskConfig) -> tuple[Tables, Ledger]:
-    """The source's rows that the recipe keeps, by their numbers in what was read.
+def read_rows(source: Source, config: DataConfig, task: TaskConfig, transforms: Transforms) -> tuple[Tables, Ledger]:
+    """The source's rows that the recipe keeps, transformed, by their numbers in what was read.
 
     Raises DataError for given splits without a train split.
     """
@@ -82,7 +83,8 @@ def read_rows(source: Source, config: DataConfig, task: TaskConfig) -> tuple[Tab
         where = f"the {name} split" if given else "the source"
         wanted = _wanted(table, config.keep) if config.keep else np.ones(table.num_rows, np.bool_)
         named = named_columns(table, config.columns, task.columns, where, config.label_map)
-        kept[name], ledger = leave_out(named, ~wanted, "not kept", task.columns, _split(name), ledger)
+        left, ledger = leave_out(named, ~wanted, "not kept", task.columns, _split(name), ledger)
+        kept[name] = transform_rows(left, transforms, task.columns, where)
     return kept, ledger
 
 

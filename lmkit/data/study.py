@@ -32,6 +32,7 @@ from lmkit.data.prepare import (
 )
 from lmkit.data.report import Alike, Cut, DataReport, Example, Lengths, Overlap, Pieces, Texts
 from lmkit.data.tokenizers import build_tokenizers
+from lmkit.data.transforms import build_transforms
 from lmkit.errors import DataError
 from lmkit.kinds.tokenizer import Tokenizer
 
@@ -73,7 +74,7 @@ def study_rows(recipe: Recipe, folder: Path, plugins: Plugins, near: float | Non
         min_hash()  # told at once where it is missing
     tell("read the rows", 0, 0)
     source: Source = plugins.catalog.build("data", config, seed=recipe.seed, folder=folder)
-    tables, ledger = read_rows(source, config, task)
+    tables, ledger = read_rows(source, config, task, build_transforms(recipe.transforms, plugins.catalog))
 
     tell("look for duplicates, conflicts and overlap", 0, 0)
     filled = _filled(tables, task.columns) if config.checks.on_empty == "drop" else tables

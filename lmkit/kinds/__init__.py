@@ -17,6 +17,7 @@ from lmkit.kinds.search import SearchConfig
 from lmkit.kinds.task import TaskConfig
 from lmkit.kinds.tokenizer import TokenizerConfig
 from lmkit.kinds.tracker import TrackerConfig
+from lmkit.kinds.transform import TransformConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind("data", "provide_data", DataConfig),
+        Kind("transform", "provide_transforms", TransformConfig),
         Kind("task", "provide_tasks", TaskConfig),
         Kind("tokenizer", "provide_tokenizers", TokenizerConfig),
         Kind("model", "provide_models", ModelConfig),

@@ -12,6 +12,7 @@ from lmkit.errors import LmkitError
 from lmkit.kinds.metric import Answer, Direction, MetricConfig
 from lmkit.kinds.model import HeadKind, ModelConfig
 from lmkit.kinds.task import Column, TaskConfig
+from lmkit.kinds.transform import Changed, TransformConfig
 
 
 def check_declarations(config: type[ComponentConfig]) -> None:
@@ -22,6 +23,8 @@ def check_declarations(config: type[ComponentConfig]) -> None:
     if issubclass(config, MetricConfig):
         _check_words(config, "reads", get_args(Answer))
         _check_word(config, "direction", get_args(Direction))
+    if issubclass(config, TransformConfig):
+        _check_words(config, "reads", get_args(Changed))
     if issubclass(config, TaskConfig):
         _check_tuple(config, "columns", Column)
         _check_tuple(config, "metrics", str)

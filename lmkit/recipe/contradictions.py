@@ -15,6 +15,7 @@ from lmkit.kinds.data import SPLITS, DataConfig, splits_of
 from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.model import ModelConfig
 from lmkit.kinds.task import TaskConfig
+from lmkit.kinds.transform import TransformConfig
 from lmkit.recipe.document import Node
 from lmkit.recipe.schema import CORE, STAGES, EvaluateConfig, TrainConfig, measures_of
 from lmkit.spelling import nearest
@@ -46,6 +47,8 @@ def contradictions(
         yield from _head(tree, task, model, catalog)
     if task is not None and data is not None:
         yield from _columns(tree, data, task, columns)
+    if task is not None:
+        yield from _unfit_transforms(tree, task, blocks.get("transforms") or ())
     if data is not None:
         yield from _splits(tree, data, train, settings.get("evaluate", EvaluateConfig()), stages or ())
 
@@ -166,6 +169,33 @@ def _columns(
         if column is not None and column not in choices:
             message = f"there is no column {column!r}; there are {', '.join(sorted(choices))}"
             yield Fault(tree.find(key).place, ".".join(key), message, owner=CORE)
+
+
+def _unfit_transforms(tree: Node, task: TaskConfig, transforms: Sequence[TransformConfig | None]) -> Iterator[Fault]:
+    """A transform of a column that the task does not read, or of a type that it cannot change."""
+    types = {column.name: column.type for column in task.columns}
+    for index, transform in enumerate(transforms):
+        at: tuple[str | int, ...] = ("transforms", index)
+        if transform is None or not types:
+            continue
+        if not transform.names(task.columns):
+            message = f"task {task.use!r} has no input that is text; say which columns are changed"
+            yield Fault(tree.find(at).place, f"transforms.{index}", message, owner=CORE)
+        for number, name in enumerate(transform.names(task.columns)):
+            here = (*at, "columns", number) if transform.columns else at
+            near = None
+            if name not in types:
+                near = nearest(name, types)
+                message = f"task {task.use!r} has no column {name!r}" + ("" if near else f"; it has {', '.join(types)}")
+            elif types[name] not in ("text", "words"):
+                message = f"column {name!r} of task {task.use!r} holds labels, which are never changed"
+            elif types[name] == "words" and "words" not in transform.reads:
+                message = f"{transform.use!r} leaves words out; each word of {name!r} has its tag in task {task.use!r}"
+            elif types[name] not in transform.reads:
+                message = f"{transform.use!r} changes {' and '.join(transform.reads)}; {name!r} holds {types[name]}"
+            else:
+                continue
+            yield Fault(tree.find(here).place, ".".join(map(str, here)), message, near, CORE)
 
 
 def _splits(

@@ -17,6 +17,7 @@ from lmkit.kinds.scheduler import SchedulerConfig
 from lmkit.kinds.task import TaskConfig
 from lmkit.kinds.tokenizer import TokenizerConfig
 from lmkit.kinds.tracker import TrackerConfig
+from lmkit.kinds.transform import TransformConfig
 
 CORE = "the core"
 """How faults name the owner of what belongs to no component."""
@@ -151,6 +152,9 @@ class Recipe(Settings):
 
     data: SerializeAsAny[DataConfig]
     """Where rows come from and how they are used."""
+
+    transforms: tuple[SerializeAsAny[TransformConfig], ...] = ()
+    """How rows are changed, one after the other, before they are checked and divided. They are kept with the model."""
 
     task: SerializeAsAny[TaskConfig]
     """What is learnt from them."""

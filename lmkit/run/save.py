@@ -1,11 +1,13 @@
-"""Saving: the trained model, its tokenizer and its labels as one folder that is whole or not there."""
+"""Saving: the trained model, its tokenizer, its labels and its transforms as one folder that is whole or not there."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,13 +16,14 @@ from lmkit.records.files import disk_errors
 from lmkit.run.parts import Parts
 
 LABELS = "labels.json"
+TRANSFORMS = "transforms.json"
 WEIGHTS = "model.safetensors"
 TARGET = "target"
 """The folder of the target tokenizer, where it is another one."""
 
 
-def save_model(folder: Path, parts: Parts) -> None:
-    """Write weights (safetensors), tokenizers and labels below `folder`.
+def save_model(folder: Path, parts: Parts, transforms: Mapping[str, Any]) -> None:
+    """Write weights (safetensors), tokenizers, labels and `transforms`, as they are described, below `folder`.
 
     A model with a file format of its own writes that, so that its library loads the folder.
     """
@@ -37,9 +40,8 @@ def save_model(folder: Path, parts: Parts) -> None:
             if parts.target_tokenizer is not parts.tokenizer:
                 (temporary / TARGET).mkdir()
                 parts.target_tokenizer.save(temporary / TARGET)
-            (temporary / LABELS).write_text(
-                json.dumps(list(parts.task.head.labels), ensure_ascii=False), encoding="utf-8"
-            )
+            for name, content in ((LABELS, list(parts.task.head.labels)), (TRANSFORMS, transforms)):
+                (temporary / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
             os.replace(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

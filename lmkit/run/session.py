@@ -14,6 +14,7 @@ import torch
 
 from lmkit.data.prepare import Rows, prepare_rows
 from lmkit.data.tokenizers import build_tokenizers
+from lmkit.data.transforms import described
 from lmkit.errors import DataError, ResourceError
 from lmkit.kinds.data import SPLITS
 from lmkit.plugins import Plugins
@@ -50,6 +51,7 @@ def run_stages(
 
     `facts` holds all that was found, also when this raises. Ranks beyond 0 only help to train.
     """
+    transforms = described(recipe.transforms, recipe.task.columns)  # with variables by their names, as in the recipe
     recipe = resolved(recipe)
     hardware = decide_hardware(recipe, rank)
     facts.decisions |= {"device": hardware.device, "precision": hardware.precision, "threads": hardware.threads}
@@ -78,7 +80,7 @@ def run_stages(
             if rank > 0:
                 return
             with _timed(facts, "save"):
-                save_model(folder / MODEL, parts)
+                save_model(folder / MODEL, parts, transforms)
         else:
             logger.warning("nothing was trained: the model is measured with the weights it starts with")
         if "evaluate" in recipe.stages:

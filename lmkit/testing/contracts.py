@@ -8,6 +8,7 @@ Each class says what its kind promises to the rest of lmkit; a test that is one'
 
 from __future__ import annotations
 
+import copy
 import inspect
 import io
 import json
@@ -34,6 +35,7 @@ from lmkit.kinds.model import Batch, Head, Output
 from lmkit.kinds.search import Choice, Integers, Search, Space
 from lmkit.kinds.task import Features, Ragged
 from lmkit.kinds.tokenizer import Tokenizer
+from lmkit.kinds.transform import Row, Transform, TransformConfig
 from lmkit.plugins import load_plugins
 from lmkit.plugins.cost import HEAVY
 from lmkit.pretrained import pretrained_tokenizer
@@ -41,6 +43,7 @@ from lmkit.recipe.words import setting_docstrings
 
 OFFERS: dict[str, tuple[str, ...]] = {
     "data": ("seed", "folder"),
+    "transform": (),
     "task": ("labels", "tokenizer", "target_tokenizer"),
     "tokenizer": ("texts", "folder"),
     "model": ("tokenizer", "target_tokenizer", "head", "features", "folder", "saved"),
@@ -108,6 +111,87 @@ class PluginContract:
         assert [plugin.cause for plugin in loaded.found] == [None]
         catalog = loaded.catalog
         return [(kind, catalog.find(kind, name).component) for kind in KINDS for name in catalog.names(kind)]
+
+
+class TransformContract:
+    """Inherit, and give the component and its settings; `texts` may be some that it changes."""
+
+    component: ClassVar[Component]
+    settings: ClassVar[Mapping[str, Any]] = {}
+
+    texts: ClassVar[Sequence[str]] = (
+        "A good  film,\nnot <b>the</b> best of all.",
+        "Das ist schön.",
+        "这部电影很好",
+        " ",
+        "",
+    )
+    """Texts that it is tried on."""
+
+    idempotent: ClassVar[bool] = False
+    """Whether applying it twice is applying it once."""
+
+    def test_a_row_keeps_its_columns_and_their_types(self) -> None:
+        for row in self._rows():
+            changed = self._transform()(copy.deepcopy(row))
+
+            assert {name: type(value) for name, value in changed.items()} == {
+                name: type(value) for name, value in row.items()
+            }
+            assert all(isinstance(word, str) for value in changed.values() for word in value)
+
+    def test_words_stay_as_many_as_their_tags(self) -> None:
+        for row in self._rows():
+            changed = self._transform()(copy.deepcopy(row))
+
+            lists = [name for name, value in row.items() if isinstance(value, list)]
+            assert {name: len(changed[name]) for name in lists} == {name: len(row[name]) for name in lists}
+
+    def test_the_given_row_is_left_alone(self) -> None:
+        for row in self._rows():
+            given = copy.deepcopy(row)
+
+            self._transform()(given)
+
+            assert given == row
+
+    def test_a_row_is_changed_by_what_it_holds_alone(self) -> None:
+        rows, transform = self._rows(), self._transform()
+        changed = [transform(copy.deepcopy(row)) for row in rows]
+
+        assert [transform(copy.deepcopy(row)) for row in reversed(rows)] == changed[::-1]
+        assert [self._transform()(copy.deepcopy(row)) for row in rows] == changed
+
+    def test_texts_are_such_as_can_be_stored(self) -> None:
+        for row in self._rows():
+            for value in self._transform()(copy.deepcopy(row)).values():
+                assert not re.search("[\ud800-\udfff]", "".join(value)), "half of a surrogate pair is no text"
+
+    def test_twice_is_once_where_that_is_said(self) -> None:
+        transform = self._transform()
+        for row in self._rows() if self.idempotent else ():
+            once = transform(copy.deepcopy(row))
+
+            assert transform(copy.deepcopy(once)) == once
+
+    def _rows(self) -> list[Row]:
+        """Each text as a column beside another, and as words where it can be applied to these."""
+        reads = self._config().reads
+        rows: list[Row] = []
+        if "text" in reads:
+            rows += [{"text": text, "other": self.texts[-1 - place]} for place, text in enumerate(self.texts)]
+        if "words" in reads:
+            rows += [{"words": words} for words in ([], *(text.split(" ") for text in self.texts))]
+        return rows
+
+    def _config(self) -> TransformConfig:
+        config = self.component.config.model_validate({"use": self.component.name, **self.settings})
+        assert isinstance(config, TransformConfig)
+        return config
+
+    def _transform(self) -> Transform:
+        transform: Transform = build(self.component, self._config())
+        return transform
 
 
 class TokenizerContract:

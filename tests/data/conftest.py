@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from lmkit.builtin.tasks.config import TextClassificationConfig, TokenClassificationConfig, TranslationConfig
+from lmkit.catalog import Catalog
 from lmkit.data.prepare import Rows, prepare_rows
 from lmkit.kinds.data import DataConfig
 from lmkit.kinds.model import ModelConfig
@@ -38,13 +39,18 @@ class RowsConfig(DataConfig):
 
 
 class GivenRows:
-    """A catalog that knows one source, and that source."""
+    """A catalog that knows one source, and that source; other kinds are those of another catalog."""
 
-    def __init__(self, rows: Given) -> None:
+    def __init__(self, rows: Given, catalog: Catalog | None = None) -> None:
         self.rows = rows
+        self.catalog = catalog
 
-    def build(self, kind: str, config: Any, **offered: Any) -> GivenRows:
-        return self
+    def build(self, kind: str, config: Any, **offered: Any) -> Any:
+        return self if kind == "data" or self.catalog is None else self.catalog.build(kind, config, **offered)
+
+    def find(self, kind: str, name: str) -> Any:
+        assert self.catalog is not None
+        return self.catalog.find(kind, name)
 
     def fingerprint(self) -> str:
         return "given"
@@ -68,9 +74,9 @@ def recipe_with(task: TaskConfig, data: Mapping[str, Any]) -> Recipe:
     )
 
 
-def prepared(rows: Given, task: str | Recipe = "text", **data: Any) -> Rows:
+def prepared(rows: Given, task: str | Recipe = "text", catalog: Catalog | None = None, **data: Any) -> Rows:
     recipe = task if isinstance(task, Recipe) else recipe_with(TASKS[task], data)
-    return prepare_rows(recipe, Path(), GivenRows(rows))  # type: ignore[arg-type]
+    return prepare_rows(recipe, Path(), GivenRows(rows, catalog))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from lmkit.plugins import load_plugins
 from lmkit.recipe.document import Node, dump_document, parse_document, read_document
 from lmkit.recipe.load import load_recipe, typed_recipe
 from lmkit.recipe.schema import Recipe
+from lmkit.recipe.shape import LISTS
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 FIRST_PARTY = [
@@ -45,6 +46,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "sample": {"name": "entities"},
     "wheel": {"package": "a==1", "sha256": "0" * 64, "member": "rows.csv"},
     "pretrained": {"source": "weights"},
+    "replace": {"pattern": "a"},
+    "stop-words": {"language": "english"},
 }
 """What has no default."""
 
@@ -57,6 +60,7 @@ BLOCK = {
     "scheduler": "scheduler",
     "metric": "metrics",
     "tracker": "trackers",
+    "transform": "transforms",
 }
 
 
@@ -74,9 +78,9 @@ def documents(catalog: Catalog) -> Iterator[tuple[str, dict[str, Any], KeyPath]]
             block = {"use": name, **NEEDED.get(name, {})}
             recipe = surroundings(kind, catalog.find(kind, name).component.config)
             key = BLOCK[kind]
-            recipe[key] = [block] if key in ("metrics", "trackers") else block
+            recipe[key] = [block] if key in LISTS else block
             whole = typed_recipe(parse_document(dump_document(recipe), "r.yaml"), catalog).model_dump(mode="json")
-            yield f"{kind} {name}", recipe | {key: whole[key]}, (key, 0) if key in ("metrics", "trackers") else (key,)
+            yield f"{kind} {name}", recipe | {key: whole[key]}, (key, 0) if key in LISTS else (key,)
 
 
 def surroundings(kind: str, config: Any) -> dict[str, Any]:

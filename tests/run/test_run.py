@@ -35,6 +35,7 @@ def test_a_finished_run_leaves_its_whole_record(recipe_file: Path) -> None:
         "model/tokenizer.json",
         "model/tokenizer_config.json",
         "model/labels.json",
+        "model/transforms.json",
         "predictions/test.parquet",
     }
     record = finished.record
@@ -62,6 +63,29 @@ def test_the_kept_recipe_is_complete_and_reads_back_as_the_one_that_ran(recipe_f
 
     assert load_recipe(finished.folder / "recipe.yaml") == recipe
     assert "weight_decay: 0.01" in (finished.folder / "recipe.yaml").read_text()
+
+
+def test_the_transforms_are_kept_with_the_model_and_their_variables_by_name(
+    recipe_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBERED", "number [0-9]+")
+    transforms = "[{use: replace, pattern: '${env:NUMBERED}'}, whitespace]"
+
+    finished = run(recipe_file, f"transforms={transforms}", "train.steps=1")
+
+    assert json.loads((finished.folder / "model" / "transforms.json").read_text()) == {
+        "format": 1,
+        "transforms": [
+            {"use": "replace", "columns": ["text"], "pattern": "${env:NUMBERED}", "replacement": ""},
+            {"use": "whitespace", "columns": ["text"]},
+        ],
+    }
+    vocabulary = json.loads((finished.folder / "model" / "tokenizer.json").read_text())["model"]["vocab"]
+    assert "film" in vocabulary and "number" not in vocabulary
+    assert (
+        load_recipe(finished.folder / "recipe.yaml").transforms
+        == load_recipe(recipe_file, [f"transforms={transforms}"]).transforms
+    )
 
 
 def test_equal_seeds_give_equal_runs_and_other_seeds_others(recipe_file: Path) -> None:
