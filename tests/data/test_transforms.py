@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -18,6 +20,9 @@ from lmkit.data.prepare import Rows
 from lmkit.data.transforms import build_transforms, described, transform_rows
 from lmkit.errors import DataError, PluginError
 from lmkit.kinds.transform import Row, Transform, TransformConfig, each_text
+from lmkit.plugins import load_plugins
+from lmkit.recipe.document import parse_document
+from lmkit.recipe.load import typed_recipe
 
 Prepare = Callable[..., Rows]
 
@@ -190,14 +195,27 @@ def test_a_transform_is_described_with_its_columns_in_full() -> None:
     }
 
 
+def test_the_example_of_the_docs_does_what_they_say() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```yaml\n(transforms:\n.*?)^```$", page, re.M | re.S)
+    (text, wanted) = re.findall(r"A text such as `(.*?)` becomes `(.*?)`", page)[0]
+    base = (
+        "name: a\ndata: {use: csv, path: a}\ntask: text-classification\ntokenizer: bpe\nmodel: lstm\noptimizer: sgd\n"
+    )
+    builtins = load_plugins([(BUILTIN, None, "lmkit.builtin.plugin")]).catalog
+    recipe = typed_recipe(parse_document(base + block, "recipe.yaml"), builtins)
+
+    changed = transform_rows(pa.table({"text": [text]}), build_transforms(recipe.transforms, builtins), TEXT)
+
+    assert changed["text"].to_pylist() == [wanted]
+
+
 # -- in a recipe's rows
 
 
 @pytest.fixture(scope="module")
 def changed(prepare: Prepare, make_recipe: Callable[..., Any]) -> Callable[..., Rows]:
     """Prepares rows for text classification with these transforms of lmkit's own."""
-    from lmkit.plugins import load_plugins
-
     builtins = load_plugins([(BUILTIN, None, "lmkit.builtin.plugin")]).catalog
 
     def made(rows: Any, *transforms: dict[str, Any], **data: Any) -> Rows:
