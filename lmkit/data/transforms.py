@@ -69,10 +69,10 @@ def transform_rows(
         values = {name: column.to_pylist() for name, column in zip(ordered, batch.columns, strict=True)}
         places = numbers[start : start + batch.num_rows]
         for one in transforms:
-            mine = [name for name in one.config.names(columns) if name in names]
-            values |= _changed(one, {name: values[name] for name in mine}, places, where)
+            mine = {name: values[name] for name in one.config.names(columns) if name in names}
+            values |= _changed(one, mine, places, where) if mine else {}
         for name in ordered:
-            chunks[name].append(pa.array(values[name], table.schema.field(name).type))
+            chunks[name].append(_array(values[name], table.schema.field(name), transforms, where))
         start += batch.num_rows
     for name in ordered:
         position = table.schema.get_field_index(name)
@@ -110,6 +110,14 @@ def _changed(
         for name, column in changed.items():
             column.append(found[name])
     return changed
+
+
+def _array(values: list[Any], field: pa.Field, transforms: Transforms, where: str) -> pa.Array:
+    try:
+        return pa.array(values, field.type)
+    except UnicodeEncodeError as cause:
+        names = ", ".join(repr(one.config.use) for one in transforms)
+        raise PluginError(f"{names} left something in {field.name!r} of {where} that is no text: {cause}") from cause
 
 
 def _copied(row: Row) -> Row:

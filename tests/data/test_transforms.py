@@ -60,6 +60,8 @@ def build_shout(config: ShoutConfig) -> Transform:
             return lambda row: dict.fromkeys(row, None)  # type: ignore[arg-type]
         case "fewer words":
             return shorter
+        case "half a pair":
+            return each_text(lambda text: text + "\ud800")
         case "a text":
             return lambda row: {name: "".join(value) for name, value in row.items()}
     return each_text(str.upper)
@@ -110,6 +112,7 @@ def test_rows_that_have_no_target_yet_are_changed_too(catalog: Catalog) -> None:
     both = applied(catalog, table, TRANSLATION, shout(columns=("source", "target")))
 
     assert both.to_pylist() == [{"source": "A"}]
+    assert applied(catalog, table, TRANSLATION, shout(columns=("target",)), shout()).to_pylist() == [{"source": "A"}]
     assert applied(catalog, table, TRANSLATION, shout(columns=("target",))).equals(table)
 
 
@@ -171,6 +174,11 @@ def test_a_plugin_that_leaves_words_out_is_told(catalog: Catalog, instead: str, 
 
     with pytest.raises(PluginError, match=f"{told} at row 0 of the rows"):
         applied(catalog, table, TOKENS, shout(instead=instead))
+
+
+def test_half_of_a_surrogate_pair_is_told_as_no_text(catalog: Catalog) -> None:
+    with pytest.raises(PluginError, match="'shout' left something in 'text' of the rows that is no text: .*surrogates"):
+        applied(catalog, pa.table({"text": ["a"]}), TEXT, shout(instead="half a pair"))
 
 
 def test_a_row_that_is_refused_is_told_with_its_number(catalog: Catalog) -> None:

@@ -156,9 +156,9 @@ class ReplaceConfig(TransformConfig):
             return replacement
         import regex
 
-        match: Any = regex.match("|" + info.data["pattern"], "")  # the pattern's groups, and nothing to be matched
         try:
-            match.expand(replacement)
+            match: Any = regex.match("|" + info.data["pattern"], "")  # the pattern's groups, and nothing to be matched
+            match.expand(replacement).encode()  # half of a surrogate pair is no text
         except (regex.error, IndexError, ValueError) as cause:
             raise ValueError(f"does not go with the pattern: {cause}") from cause
         return replacement

@@ -22,6 +22,9 @@ WORD = regex.compile(
 ELIDING = ("breton", "catalan", "french", "irish", "italian")
 """The languages that write a short word before a vowel as part of the next: l'homme, dell'arte."""
 
+ELISIONS = 4
+"""How many are looked for before one word, as in qu'aujourd'hui, and the word itself."""
+
 REMEMBERED = 100_000
 """Different words of which it is known whether they stay."""
 
@@ -82,12 +85,15 @@ class _Words:
         return left
 
     def _rest_of(self, word: str) -> str | None:
-        """What is left of a word: nothing of a stop word, all but a stop word that is elided before it."""
-        if self._folded(word) in self._stops:
-            return None
-        begin, apostrophe, _ = word.replace("’", "'").partition("'")
-        if self._elides and apostrophe and {self._folded(begin), f"{self._folded(begin)}'"} & self._stops:
-            return self._rest(word[len(begin) + 1 :])
+        """What is left of a word: nothing of a stop word, all but the stop words that are elided before it."""
+        for _ in range(ELISIONS):
+            if self._folded(word) in self._stops:
+                return None
+            begin, apostrophe, _rest = word.replace("’", "'").partition("'")
+            elided = self._elides and apostrophe and {self._folded(begin), f"{self._folded(begin)}'"} & self._stops
+            if not elided:
+                break
+            word = word[len(begin) + 1 :]
         return word
 
     def _end_of_phrase(self, pieces: Sequence[str], place: int) -> int:

@@ -119,7 +119,15 @@ def test_what_is_no_pattern_is_refused(pattern: str, told: str) -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "replacement"),
-    [("a", r"\1"), ("(a)", r"\2"), ("(?P<x>a)", r"\g<y>"), ("a", "\\"), ("a", r"\g<"), ("(?x) a # no group ()", r"\1")],
+    [
+        ("a", r"\1"),
+        ("(a)", r"\2"),
+        ("(?P<x>a)", r"\g<y>"),
+        ("a", "\\"),
+        ("a", r"\g<"),
+        ("a", r"\ud800"),
+        ("(?x) a # no group ()", r"\1"),
+    ],
 )
 def test_a_group_that_the_pattern_lacks_is_refused(pattern: str, replacement: str) -> None:
     with pytest.raises(ValidationError) as raised:
