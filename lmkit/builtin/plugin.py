@@ -30,7 +30,7 @@ from lmkit.builtin.tokenizers.config import (
     CharConfig,
     PretrainedTokenizerConfig,
     UnigramConfig,
-    WhitespaceConfig,
+    WhitespaceTokenizerConfig,
     WordpieceConfig,
 )
 from lmkit.builtin.trackers.config import WandbConfig
@@ -91,7 +91,7 @@ def provide_tokenizers() -> list[Component]:
         Component(UnigramConfig, build="lmkit.builtin.tokenizers.unigram:build_unigram"),
         Component(CharConfig, build="lmkit.builtin.tokenizers.whole:build_char"),
         Component(ByteConfig, build="lmkit.builtin.tokenizers.whole:build_byte"),
-        Component(WhitespaceConfig, build="lmkit.builtin.tokenizers.whole:build_whitespace"),
+        Component(WhitespaceTokenizerConfig, build="lmkit.builtin.tokenizers.whole:build_whitespace"),
     ]
 
 

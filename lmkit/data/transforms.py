@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from lmkit.catalog import BUILTIN
-from lmkit.data.checks import ROW
+from lmkit.data.columns import ROW
 from lmkit.errors import DataError, LmkitError, PluginError
 from lmkit.kinds.transform import Row, Transform, TransformConfig
 

@@ -18,6 +18,7 @@ from torch import nn
 
 from lmkit.catalog import Catalog
 from lmkit.data.batching import POOL, ROWS, Collation, in_row_order, measuring_plan
+from lmkit.data.transforms import Transforms, build_transforms, transform_rows
 from lmkit.errors import PluginError, UsageError
 from lmkit.kinds.model import Batch
 from lmkit.kinds.task import Predictions, Task
@@ -49,6 +50,7 @@ class TrainedModel:
     model: nn.Module
     """On the hardware's device, in evaluation mode."""
     labels: tuple[str, ...]
+    transforms: Transforms
     hardware: Hardware
     """Of this machine; its precision is that of `evaluate`."""
 
@@ -78,13 +80,14 @@ def open_trained(folder: Path, plugins: Plugins) -> TrainedModel:
     tokenizers = (tokenizer, target_tokenizer)
     built = resolved(recipe)
     task = build_task(built, labels, tokenizers, plugins.catalog)
+    transforms = build_transforms(built.transforms, plugins.catalog)
     hardware = _hardware_here(recipe)
     base = Path(record.provenance.get("base", folder))
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(recipe.seed)
         model = build_model(built, task, tokenizers, None, base, plugins.catalog, saved)
     _load_weights(model, saved, recipe, plugins.catalog)
-    return TrainedModel(recipe, task, *tokenizers, model.to(hardware.device).eval(), labels, hardware)
+    return TrainedModel(recipe, task, *tokenizers, model.to(hardware.device).eval(), labels, transforms, hardware)
 
 
 def predict_rows(
@@ -116,8 +119,10 @@ def answer_rows(
 
 
 def _inputs(trained: TrainedModel, rows: pa.Table) -> pa.Table:
-    """The rows as the task reads them: its input columns."""
-    return rows.select([column.name for column in trained.recipe.task.columns if column.role == "input"])
+    """The rows as the task reads them: its input columns, transformed."""
+    columns = trained.recipe.task.columns
+    inputs = rows.select([column.name for column in columns if column.role == "input"])
+    return transform_rows(inputs, trained.transforms, columns)
 
 
 def _answer_window(trained: TrainedModel, rows: pa.Table, size: int) -> Answers:

@@ -17,7 +17,7 @@ from lmkit.builtin.tokenizers.config import (
     CharConfig,
     PretrainedTokenizerConfig,
     UnigramConfig,
-    WhitespaceConfig,
+    WhitespaceTokenizerConfig,
     WordpieceConfig,
 )
 from lmkit.builtin.tokenizers.fitted import build_bpe, build_byte_level_bpe, build_wordpiece
@@ -66,7 +66,9 @@ def char(texts: Any = texts, **settings: Any) -> Tokenizer:
 
 
 def whitespace(texts: Any = texts, **settings: Any) -> Tokenizer:
-    return build_whitespace(WhitespaceConfig(use="whitespace", **{"min_frequency": 1, **settings}), texts=texts)
+    return build_whitespace(
+        WhitespaceTokenizerConfig(use="whitespace", **{"min_frequency": 1, **settings}), texts=texts
+    )
 
 
 def byte(texts: Any = texts) -> Tokenizer:
@@ -214,7 +216,7 @@ def test_texts_of_which_nothing_can_be_learnt_are_refused(fit: Any, texts: list[
 
 def test_words_that_are_all_too_rare_are_refused_with_the_way_out() -> None:
     with pytest.raises(DataError, match="no word occurs 9 times in the training texts; lower its min_frequency"):
-        build_whitespace(WhitespaceConfig(use="whitespace", min_frequency=9), texts=texts)
+        build_whitespace(WhitespaceTokenizerConfig(use="whitespace", min_frequency=9), texts=texts)
 
 
 @pytest.mark.parametrize("fit", PAIRS)

@@ -27,7 +27,7 @@ from lmkit.builtin.tokenizers.config import (
     ByteLevelBpeConfig,
     CharConfig,
     UnigramConfig,
-    WhitespaceConfig,
+    WhitespaceTokenizerConfig,
 )
 from lmkit.builtin.tokenizers.fitted import build_bpe, build_byte_level_bpe, spaced
 from lmkit.builtin.tokenizers.unigram import build_unigram
@@ -122,7 +122,9 @@ def test_every_language_is_given_back(test_data: Path) -> None:
 
 def test_white_space_cuts_words_as_python_does(test_data: Path) -> None:
     train, held = rows(test_data, "train"), rows(test_data, "test")
-    tokenizer = build_whitespace(WhitespaceConfig(use="whitespace", vocab_size=3000), texts=lambda: iter(train))
+    tokenizer = build_whitespace(
+        WhitespaceTokenizerConfig(use="whitespace", vocab_size=3000), texts=lambda: iter(train)
+    )
 
     counts = Counter(word for text in train for word in text.split())
     common = sorted((word for word in counts if counts[word] >= 2), key=lambda word: (-counts[word], word.encode()))

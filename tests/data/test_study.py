@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from lmkit.api import load_recipe, study_data
-from lmkit.data.features import build_tokenizers, prepare_features
+from lmkit.data.features import prepare_features
 from lmkit.data.ledger import Entry, SplitAccount
 from lmkit.data.prepare import prepare_rows
 from lmkit.data.report import DataReport, Example, Overlap
+from lmkit.data.tokenizers import build_tokenizers
 from lmkit.errors import DataError
 from lmkit.plugins import installed_plugins
 from lmkit.recipe.schema import Recipe
@@ -228,9 +229,10 @@ def test_the_ledger_is_the_one_that_a_run_keeps(tmp_path: Path, test_data: Path)
 
         report = study_data(recipe, base=tmp_path)
 
-        catalog = installed_plugins().catalog
+        plugins = installed_plugins()
+        catalog = plugins.catalog
         prepared = prepare_rows(recipe, tmp_path, catalog)
-        tokenizers = build_tokenizers(recipe, prepared, tmp_path, catalog)
+        tokenizers = build_tokenizers(recipe, prepared, tmp_path, plugins)
         built = catalog.build("task", recipe.task, labels=(), tokenizer=tokenizers[0], target_tokenizer=tokenizers[1])
         assert report.ledger == prepare_features(recipe, prepared, built, *tokenizers, owner="test").ledger
         assert report.ledger.found("too long") > 20

@@ -68,7 +68,7 @@ def parts_of(tmp_path: Path, plugins: Plugins) -> Callable[..., Parts]:
         recipe = load_recipe(path, [], plugins.catalog)
         prepared = prepare_rows(recipe, tmp_path, plugins.catalog)
         tokenizers = build_tokenizers(recipe, prepared, tmp_path, plugins)
-        built = build_task(recipe, prepared, tokenizers, plugins.catalog)
+        built = build_task(recipe, prepared.labels, tokenizers, plugins.catalog)
         data = build_data(recipe, prepared, built, tokenizers, plugins)
         network = build_model(recipe, built, tokenizers, data.features["train"], tmp_path, plugins.catalog)
         return Parts(built, *tokenizers, data, network, build_metrics(recipe, prepared.labels, plugins.catalog))

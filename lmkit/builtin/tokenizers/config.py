@@ -98,7 +98,7 @@ class CharConfig(FittedTokenizerConfig):
     """How often a character must occur in the training texts to be known."""
 
 
-class WhitespaceConfig(FittedTokenizerConfig):
+class WhitespaceTokenizerConfig(FittedTokenizerConfig):
     """The training texts' words, cut at white space alone: for words that are given as such, and as a baseline.
 
     The commonest come first. Punctuation stays at its word. Spacing is not kept: decoding puts one space between words

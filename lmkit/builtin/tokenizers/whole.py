@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
-from lmkit.builtin.tokenizers.config import ByteConfig, CharConfig, WhitespaceConfig
+from lmkit.builtin.tokenizers.config import ByteConfig, CharConfig, WhitespaceTokenizerConfig
 from lmkit.builtin.tokenizers.special import SPECIAL, UNKNOWN, Texts, framed, typed_apart
 from lmkit.errors import DataError
 from lmkit.kinds.tokenizer import Tokenizer
 
 
-def build_whitespace(config: WhitespaceConfig, *, texts: Texts) -> Tokenizer:
+def build_whitespace(config: WhitespaceTokenizerConfig, *, texts: Texts) -> Tokenizer:
     backend = Backend(models.WordLevel(unk_token=UNKNOWN))
     if config.lowercase:
         backend.normalizer = normalizers.Lowercase()
@@ -59,7 +59,7 @@ def _numbered(tokens: Iterable[str]) -> dict[str, int]:
     return {token: number for number, token in enumerate([*SPECIAL, *tokens])}
 
 
-def _check_some(backend: Backend, config: WhitespaceConfig | CharConfig, sort: str) -> None:
+def _check_some(backend: Backend, config: WhitespaceTokenizerConfig | CharConfig, sort: str) -> None:
     """Raises DataError where only the special tokens are known."""
     if backend.get_vocab_size() == len(SPECIAL):
         least = config.min_frequency
