@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from lmkit.data.batching import ROWS, WINDOW, in_row_order
 from lmkit.errors import PluginError, TrainingError
 from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.task import Predictions, Task
+from lmkit.run.curvature import measure_curvature, needs_curvature, twice_differentiable
 from lmkit.run.memory import memory_errors
 from lmkit.run.parts import NamedMetric
 
@@ -110,8 +111,10 @@ class Learner(pl.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """The batch's share of its accumulation window's mean loss, scaled for what Lightning and DDP divide by."""
         self.shape = tuple(batch["input_ids"].shape)  # type: ignore[assignment]
-        self._lr = float(self.trainer.optimizers[0].param_groups[0]["lr"])
-        total = self.task.loss(self._output(batch), batch)
+        optimizer = self.trainer.optimizers[0]
+        self._lr = float(optimizer.param_groups[0]["lr"])
+        with twice_differentiable() if needs_curvature(optimizer) else nullcontext():
+            total = self.task.loss(self._output(batch), batch)
         count = len(batch[ROWS])
         window = float(batch[WINDOW])
         if math.isfinite(window):
@@ -122,6 +125,15 @@ class Learner(pl.LightningModule):
             if total.device.type == "cpu" and not math.isfinite(total.item()):
                 raise self._diverged()
         return total * (self.trainer.accumulate_grad_batches * self.trainer.world_size / window)
+
+    def backward(self, loss: Tensor, *arguments: Any, **named: Any) -> None:
+        """The gradients of a batch's loss, after an optimizer that needs its curvature has seen it."""
+        optimizer = self.trainer.optimizers[0]
+        if not needs_curvature(optimizer):
+            return super().backward(loss, *arguments, **named)
+        with twice_differentiable():
+            measure_curvature(optimizer, loss)
+            super().backward(loss, *arguments, **named)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self._turn_weights("train")

@@ -24,7 +24,7 @@ from lmkit.data.batching import (
     measuring_loader,
     training_loader,
 )
-from lmkit.errors import PluginError, TrainingError
+from lmkit.errors import PluginError, TrainingError, UsageError
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import write_atomic
 from lmkit.run.learner import Learner, WriteRow, watched
@@ -78,6 +78,8 @@ def train(
         trainer.fit(learner, loader, validation)
         if watches and (not learner.history or learner.history[-1][0] != trainer.global_step):
             trainer.validate(learner, validation, verbose=False)  # training ended between two validations
+    if hardware.world > 1:
+        torch.distributed.destroy_process_group()  # else the next run of this process would wait for these ranks
     if hardware.rank == 0:
         best.restore(learner)
     kept = best.step if best.step is not None else trainer.global_step
@@ -250,6 +252,11 @@ def _optimizers(recipe: Recipe, model: nn.Module, steps: int, catalog: Catalog) 
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise PluginError(
             f"optimizer {recipe.optimizer.use!r} was built as a {type(optimizer).__name__}, not one of torch's"
+        )
+    if recipe.train.precision == 16 and hasattr(optimizer, "needs_curvature"):
+        raise UsageError(
+            f"optimizer {recipe.optimizer.use!r} needs second derivatives, which leave float16's range; "
+            "set train.precision: auto, bf16 or 32"
         )
     if recipe.train.clip_norm is not None:
         # Fused optimizers unscale gradients inside their step; what is clipped has to be unscaled before it.

@@ -531,7 +531,7 @@ class OptimizerContract:
     def test_a_step_moves_every_parameter_that_has_a_gradient_and_no_other(self) -> None:
         network, optimizer = self._trained(steps=0)
         before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
-        torch.autograd.backward(_loss(network))
+        _backward(network, optimizer)
         network.get_parameter("0.bias").grad = None
 
         optimizer.step()
@@ -616,7 +616,14 @@ def _loss(network: nn.Sequential) -> Tensor:
     return loss
 
 
+def _backward(network: nn.Sequential, optimizer: Any) -> None:
+    loss = _loss(network)
+    if getattr(optimizer, "needs_curvature", False):
+        optimizer.measure_curvature(loss)
+    torch.autograd.backward(loss)
+
+
 def _step(network: nn.Sequential, optimizer: torch.optim.Optimizer) -> None:
     optimizer.zero_grad()
-    torch.autograd.backward(_loss(network))
+    _backward(network, optimizer)
     optimizer.step()

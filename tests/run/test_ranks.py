@@ -40,3 +40,9 @@ def test_two_ranks_train_like_one_process_with_batches_twice_as_large(recipe_fil
     assert len(list(runs_folder().iterdir())) == 2
     assert not list(two.folder.glob("rank-*.log"))
     assert two.record.results["test"].rows == one.record.results["test"].rows
+
+
+def test_after_a_run_on_two_ranks_the_same_process_can_make_another(recipe_file: Path) -> None:
+    states = [run(recipe_file, "train.devices=2", "train.steps=2").record.state for _ in range(2)]
+
+    assert states == ["finished", "finished"]

@@ -48,8 +48,10 @@ from lmkit_optimizers.config import (
     RadamConfig,
     ScheduleFreeAdamWConfig,
     SoapConfig,
+    SophiaConfig,
     StableAdamWConfig,
 )
+from lmkit_optimizers.sophia import Sophia
 
 Parameters = Sequence[tuple[str, nn.Parameter]]
 Group = dict[str, object]
@@ -162,6 +164,18 @@ def build_soap(config: SoapConfig, *, parameters: Parameters) -> SOAP:
         precondition_1d=False,
         correct_bias=True,
         normalize_gradient=False,
+        eps=config.eps,
+    )
+
+
+def build_sophia(config: SophiaConfig, *, parameters: Parameters) -> Sophia:
+    return Sophia(
+        decay_groups(parameters, config.weight_decay),
+        lr=config.lr,
+        betas=config.betas,
+        gamma=config.gamma,
+        update_period=config.measure_every,
+        weight_decouple=True,
         eps=config.eps,
     )
 

@@ -222,6 +222,34 @@ class SoapConfig(DecayedConfig):
     shorter side of n costs two n × n buffers."""
 
 
+class SophiaConfig(DecayedConfig):
+    """A momentum divided by the curvature of the loss, and cut off at the rate (Liu et al., 2023, Sophia-H). The
+    Hessian's diagonal is estimated by Hutchinson's method."""
+
+    use: Literal["sophia"]
+
+    lr: PositiveFloat = 5e-4
+    """Peak learning rate, which is how far a weight moves in a step at most; a scheduler only ever scales it down.
+    Half of AdamW's."""
+
+    weight_decay: NonNegativeFloat = 0.02
+    """Pull towards zero per step, times the learning rate; on matrices alone, never on norms and biases. Twice
+    AdamW's, for the rate is half."""
+
+    betas: tuple[Decay, Decay] = (0.96, 0.99)
+    """Decay of the running means of the gradient, by steps, and of the curvature, by measurements."""
+
+    gamma: PositiveFloat = 0.01
+    """Factor of the curvature that the momentum is divided by. Smaller cuts off more steps, so that they are more like
+    those of `lion`; larger lets fewer weights move by the whole rate."""
+
+    measure_every: PositiveInt = 10
+    """Steps from one measurement of the curvature to the next; a step that measures takes about four times as long."""
+
+    eps: PositiveFloat = 1e-12
+    """What the denominator is at least, also where the curvature is negative; there weights move by the whole rate."""
+
+
 class AdemamixConfig(DecayedConfig):
     """AdamW with a second, slow running mean of gradients added to the first (Pagliardini et al., 2024)."""
 

@@ -19,6 +19,7 @@ from lmkit_optimizers.config import (
     RadamConfig,
     ScheduleFreeAdamWConfig,
     SoapConfig,
+    SophiaConfig,
     StableAdamWConfig,
 )
 
@@ -33,6 +34,7 @@ def provide_optimizers() -> list[Component]:
         Component(ScheduleFreeAdamWConfig, build="lmkit_optimizers.build:build_schedule_free_adamw"),
         Component(ProdigyConfig, build="lmkit_optimizers.build:build_prodigy"),
         Component(SoapConfig, build="lmkit_optimizers.build:build_soap"),
+        Component(SophiaConfig, build="lmkit_optimizers.build:build_sophia"),
         Component(AdemamixConfig, build="lmkit_optimizers.build:build_ademamix"),
         Component(AdanConfig, build="lmkit_optimizers.build:build_adan"),
         Component(AdoptConfig, build="lmkit_optimizers.build:build_adopt"),

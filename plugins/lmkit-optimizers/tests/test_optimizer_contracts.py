@@ -75,6 +75,11 @@ class TestSoap(FirstStepMeasures):
     settings = {"precondition_every": 2}
 
 
+class TestSophia(OptimizerContract):
+    component = PROVIDED["sophia"]
+    settings = {"lr": 1e-2, "measure_every": 2}
+
+
 class TestAdemamix(OptimizerContract):
     component = PROVIDED["ademamix"]
     settings = {"warmup_steps": 20}

@@ -258,6 +258,52 @@ def test_soap() -> None:
     assert_follows(soap, "soap", eps=1e-14)
 
 
+def test_sophia() -> None:
+    """Liu et al., 2023, algorithms 1 and 3, with the whole Hessian; the curvature is measured in steps 1, 4 and 7."""
+    torch.manual_seed(1)
+    batches = [(torch.randn(6, 4).double(), torch.randint(3, (6,))) for _ in RATES]
+
+    def loss_at(weight: Tensor, bias: Tensor, step: int) -> Tensor:
+        inputs, labels = batches[step]
+        return nn.functional.cross_entropy(inputs @ weight.T + bias, labels)
+
+    now = [parameter.detach() for parameter in linear().parameters()]
+    m, h, cut = [torch.zeros_like(x) for x in now], [torch.zeros_like(x) for x in now], []
+    for step, lr in enumerate(RATES):
+        g = torch.func.grad(loss_at, (0, 1))(*now, step)
+        if step % 3 == 0:
+            torch.manual_seed(step)
+            u = [torch.randn_like(x) for x in now]
+            blocks = torch.func.hessian(loss_at, (0, 1))(*now, step)
+            for i, row in enumerate(blocks):
+                product = sum(torch.tensordot(block, v, v.ndim) for block, v in zip(row, u, strict=True))
+                h[i] = 0.9 * h[i] + 0.1 * u[i] * product
+        for i, decay in enumerate((DECAY, 0.0)):
+            m[i] = 0.96 * m[i] + 0.04 * g[i]
+            unclipped = m[i] / (0.5 * h[i]).clamp(min=1e-12)
+            now[i] = now[i] - lr * (unclipped.clamp(-1, 1) + decay * now[i])
+            cut += (unclipped.abs() > 1).flatten().tolist()
+
+    settings = {"use": "sophia", "weight_decay": DECAY, "gamma": 0.5, "betas": (0.96, 0.9), "measure_every": 3}
+    layer, config = linear(), PROVIDED["sophia"].config.model_validate(settings)
+    optimizer: Any = build(PROVIDED["sophia"], config, model=layer, parameters=list(layer.named_parameters()))
+    for step, lr in enumerate(RATES):
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        optimizer.zero_grad()
+        loss = loss_at(layer.weight, layer.bias, step)
+        assert optimizer.needs_curvature == (step % 3 == 0)
+        if optimizer.needs_curvature:
+            torch.manual_seed(step)
+            optimizer.measure_curvature(loss)
+        torch.autograd.backward(loss)
+        optimizer.step()
+
+    assert 0.2 < sum(cut) / len(cut) < 0.8
+    for parameter, expected in zip(layer.parameters(), now, strict=True):
+        torch.testing.assert_close(parameter.detach(), expected, atol=1e-9, rtol=1e-6)
+
+
 def test_ademamix() -> None:
     """Pagliardini et al., 2024, algorithm 1."""
 

@@ -51,6 +51,7 @@ def test_the_name_alone_is_enough_and_its_rate_is_called_lr(use: str) -> None:
         ({"use": "adafactor", "momentum": 0.0}, "greater than 0"),
         ({"use": "schedule-free-adamw", "betas": (0.0, 0.999)}, "greater than 0"),
         ({"use": "prodigy", "growth": 1.0}, "greater than 1"),
+        ({"use": "sophia", "measure_every": 0}, "greater than 0"),
         ({"use": "ademamix", "betas": (0.9, 0.999, 0.5)}, "slow mean's decay, 0.5, is below the fast one's, 0.9"),
         ({"use": "ademamix", "betas": (0.0, 0.999, 0.9), "warmup_steps": 10}, "cannot warm up"),
     ],
