@@ -111,7 +111,7 @@ def test_any_tokenizer_serves_a_classification(use: str, parts_of: Callable[...,
     rows = [{"text": source, "label": "red" if "red" in source else "big"} for source, _ in PAIRS]
 
     parts = parts_of("text-classification", "{use: transformer-encoder, layers: 1, width: 8, heads: 1}", rows, use)
-    save_model(tmp_path / "model", parts)
+    save_model(tmp_path / "model", parts, {"format": 1, "transforms": []})
 
     texts = parts.data.rows.splits["train"]["text"].to_pylist()
     ids = parts.data.features["train"].columns["input_ids"]
