@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lmkit.catalog import Catalog
 from lmkit.errors import Fault, LmkitError, Place, RecipeError, ResourceError, UsageError
 from lmkit.plugins import Plugin, Plugins, installed_plugins
-from lmkit.recipe.document import dump_document, read_document
+from lmkit.recipe.document import Node, dump_document, parse_value
 from lmkit.recipe.environment import masked, references_in, resolved
+from lmkit.recipe.layers import layered
 from lmkit.recipe.load import Loaded, load, typed_recipe
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import write_text
@@ -44,8 +45,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lmkit.data.report import DataReport
+    from lmkit.records.measurement import Measurement
     from lmkit.run.answers import AnsweredRows
     from lmkit.run.facts import Facts
+    from lmkit.run.measurement import Elsewhere
     from lmkit.run.progress import Progress
     from lmkit.run.trained import TrainedModel
     from lmkit.workers.mirror import Mirror
@@ -216,23 +219,101 @@ class Run:
 
         return answer_tables(self._trained, tables, where, columns=columns, batch_size=batch_size, logits=logits)
 
+    def evaluate(
+        self,
+        data: Path | str | None = None,
+        *,
+        source: str | None = None,
+        splits: Sequence[str] = (),
+        overrides: Sequence[str] = (),
+        drop_unknown_labels: bool = False,
+        progress: Progress | None = None,
+    ) -> Measurement:
+        """Measure the model again: on its own splits, on a file, or on `source`, a data block as YAML.
+
+        `overrides` change `evaluate` and `metrics`, and with a file how it is read (`data`). The measurement is kept
+        under the run's `measurements/`. Raises DataError for own rows that have changed, and for labels that the model
+        does not know unless their rows are to be dropped.
+        """
+        _check_changes(overrides, data is not None, source is not None)
+        recipe = _kept_recipe(self.folder, overrides, source)
+        elsewhere = _elsewhere(recipe, data, source, drop_unknown_labels)
+        trained = self._trained
+        with _logged(self.folder, progress, references_in(recipe)):
+            with _quick_imports():
+                from lmkit.run.measurement import measure_again
+            from lmkit.run.progress import NoProgress
+
+            return measure_again(
+                self.folder,
+                trained,
+                recipe,
+                installed_plugins().catalog,
+                progress or NoProgress(),
+                elsewhere=elsewhere,
+                splits=splits,
+                overrides=overrides,
+            )
+
     @property
     def recipe(self) -> Recipe:
         """The complete recipe. Raises RecipeError where a plugin that it needs is not here."""
-        return _read_kept_recipe(self.folder)
+        return _kept_recipe(self.folder)
 
     @cached_property
     def _trained(self) -> TrainedModel:
         return _open_trained(self.folder)
 
 
-def _read_kept_recipe(folder: Path) -> Recipe:
+def _kept_recipe(folder: Path, overrides: Sequence[str] = (), source: str | None = None) -> Recipe:
+    """The recipe that a run keeps, with what is changed to measure it: overrides, or its data block for another."""
     plugins = installed_plugins()
+    faults: list[Fault] = []
+    monitor = ["train.monitor=null"] if overrides else []  # nothing is trained, by whatever is measured now
+    tree = layered(folder / RECIPE, [*monitor, *overrides], faults)
+    if source is not None:
+        tree = Node(tree.value | {"data": parse_value(source, "--source")}, tree.place, tree.key_places)
     try:
         with redirect_stdout(sys.stderr):
-            return typed_recipe(read_document(folder / RECIPE), plugins.catalog)
+            return typed_recipe(tree, plugins.catalog, faults)
     except RecipeError as error:
         raise _with_broken_plugins(error, plugins) from None
+
+
+def _check_changes(overrides: Sequence[str], file: bool, source: bool) -> None:
+    """Raises UsageError for a setting that a measurement cannot change."""
+    allowed = ("evaluate", "metrics", *(("data",) if file else ()))
+    for override in overrides:
+        key = override.partition("=")[0].partition(".")[0]
+        if key in allowed:
+            continue
+        if key == "data":
+            hint = (
+                "write it in --source"
+                if source
+                else "the run's own rows are read as they were; --data FILE reads others"
+            )
+        else:
+            hint = f"a trained model is measured as it is; what can change is {' and '.join(allowed)}"
+        raise UsageError(f"{override}: {hint}")
+
+
+def _elsewhere(recipe: Recipe, data: Path | str | None, source: str | None, drops_unknown: bool) -> Elsewhere | None:
+    """The rows that are not the run's own. Raises UsageError where both a file and a source are named."""
+    if data is None and source is None:
+        return None
+    from lmkit.data.inputs import file_config
+    from lmkit.run.measurement import Elsewhere
+
+    if data is None:
+        path = getattr(recipe.data, "path", None)
+        name = Path(path).name.partition(".")[0] if isinstance(path, str) else recipe.data.use
+        return Elsewhere(recipe.data, Path.cwd(), name, drops_unknown)
+    if source is not None:
+        raise UsageError("a file and a source are both given; one of them is to be measured")
+    path = Path(data)
+    config = file_config(path, recipe, installed_plugins().catalog)
+    return Elsewhere(config, path.parent, path.name.partition(".")[0], drops_unknown)
 
 
 def _open_trained(folder: Path) -> TrainedModel:

@@ -154,6 +154,55 @@ def predict(
 
 
 @app.command()
+def evaluate(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its name, or the beginning or end of its id.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Settings to change: evaluate.…, metrics and, with --data, data.…"),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="FILE", help="Rows to measure, instead of the run's own.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--source", metavar="YAML", help="Or their data block: '{use: csv, path: a.csv}'."),
+    ] = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option("--split", metavar="SPLIT", help="The split to measure; may be repeated."),
+    ] = None,
+    unknown_labels: Annotated[
+        str,
+        typer.Option("--unknown-labels", metavar="error|drop", help="What becomes of labels the model does not know."),
+    ] = "error",
+    runs: RunsFolder = None,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print the measurement's path only.")] = False,
+) -> None:
+    """Measure a run's model again: on its own splits, or on other rows.
+
+    The measurement is kept under the run's `measurements`, with its predictions; the run's record stays as it is.
+
+    Example: lmkit evaluate sentiment --data tweets.csv data.columns.text=tweet
+    Example: lmkit evaluate sentiment --split validation 'metrics=[accuracy, mcc]'
+    """
+    from lmkit.cli.evaluate import evaluate_command
+
+    evaluate_command(
+        run,
+        tuple(overrides or ()),
+        data,
+        source,
+        tuple(split or ()),
+        unknown_labels,
+        runs,
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+@app.command()
 def check(
     recipes: Annotated[
         list[str],

@@ -81,9 +81,9 @@ def read_rows(source: Source, config: DataConfig, task: TaskConfig, transforms: 
     kept = {}
     for name, table in tables.items():
         where = f"the {name} split" if given else "the source"
-        wanted = _wanted(table, config.keep) if config.keep else np.ones(table.num_rows, np.bool_)
+        chosen = wanted(table, config.keep) if config.keep else np.ones(table.num_rows, np.bool_)
         named = named_columns(table, config.columns, task.columns, where, config.label_map)
-        left, ledger = leave_out(named, ~wanted, "not kept", task.columns, _split(name), ledger)
+        left, ledger = leave_out(named, ~chosen, "not kept", task.columns, _split(name), ledger)
         kept[name] = transform_rows(left, transforms, task.columns, where)
     return kept, ledger
 
@@ -143,7 +143,7 @@ def _content(splits: Mapping[str, pa.Table], columns: Sequence[str]) -> str:
     return found.hexdigest()
 
 
-def _wanted(table: pa.Table, keep: KeepConfig) -> np.ndarray:
+def wanted(table: pa.Table, keep: KeepConfig) -> np.ndarray:
     """(N,) whether each row is kept."""
     if keep.column not in table.column_names:
         raise DataError(

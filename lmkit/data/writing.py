@@ -71,9 +71,7 @@ def _csv_lines(tables: Iterable[pa.Table], file: TextIO) -> Iterator[None]:
             writer.writeheader()
         late = [name for name in table.column_names if name not in writer.fieldnames]
         if late:
-            raise DataError(
-                f"column {late[0]!r} comes after rows without it, which CSV has no way to write; write .jsonl"
-            )
+            raise DataError(f"column {late[0]!r} comes after rows without it, which CSV cannot have; write .jsonl")
         writer.writerows({name: _cell(value) for name, value in row.items()} for row in table.to_pylist())
         yield
 

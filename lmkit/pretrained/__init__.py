@@ -106,7 +106,7 @@ def restored_model(folder: Path, head: Head) -> nn.Module:
     Raises DataError where the folder lacks a weight or has one too many.
     """
     model, report = _loaded(folder, head)
-    wrong = [f"{len(names)} {what}" for what, names in report.items() if names]
+    wrong = [f"{len(names)} {what.replace('_', ' ')}" for what, names in report.items() if names]
     if wrong:
         raise DataError(f"{folder} does not hold the whole of this model: {', '.join(wrong)}")
     return PretrainedModel(model)

@@ -23,6 +23,7 @@ LEDGER = "ledger.json"
 LOG = "log.txt"
 MODEL = "model"
 PREDICTIONS = "predictions"
+MEASUREMENTS = "measurements"
 CHECKPOINTS = "checkpoints"
 TRACKERS = "trackers"
 

@@ -39,10 +39,18 @@ def evaluate(
 ) -> SplitResult:
     """Measure `parts.model` on one split; its predictions are kept in `folder` by row."""
     rows = parts.data.rows.splits[split]
-    references = parts.task.references(rows)
+    measured = measure(recipe, parts, split, hardware, progress)
+    write_predictions(folder / PREDICTIONS / f"{split}.parquet", rows, parts.task.references(rows), measured)
+    write_row(step, epoch, "evaluate", {f"{split}/{name}": value for name, value in measured.measures.items()})
+    return split_result(recipe, parts, split, measured, parts.task.baselines(parts.data.rows.splits["train"], rows))
+
+
+def measure(recipe: Recipe, parts: Parts, split: str, hardware: Hardware, progress: Progress) -> Measured:
+    """The model's predictions for one split, and what the recipe's metrics say of them."""
+    references = parts.task.references(parts.data.rows.splits[split])
     weights: dict[str, Any] = {split: parts.data.features[split].weight}
     learner = Learner(
-        parts.model, parts.task, parts.metrics, {split: references}, weights, write_row, recipe.train.log_every
+        parts.model, parts.task, parts.metrics, {split: references}, weights, _write_nothing, recipe.train.log_every
     )
     learner.split = split
     batches = MeasuringBatches(Collation(parts.data.features[split], parts.padding), recipe.evaluate.batch_size)
@@ -57,9 +65,14 @@ def evaluate(
         trainer.validate(learner, measuring_loader(batches), verbose=False)
     measured = learner.measured
     assert measured is not None  # the loop above has ended
-    write_predictions(folder / PREDICTIONS / f"{split}.parquet", rows, references, measured)
-    write_row(step, epoch, "evaluate", {f"{split}/{name}": value for name, value in measured.measures.items()})
-    baselines = parts.task.baselines(parts.data.rows.splits["train"], rows)
+    return measured
+
+
+def split_result(
+    recipe: Recipe, parts: Parts, split: str, measured: Measured, baselines: Mapping[str, Sequence[Any]]
+) -> SplitResult:
+    """What was measured, with intervals, beside the measures of baselines, whose predictions are given."""
+    references = parts.task.references(parts.data.rows.splits[split])
     return SplitResult(
         rows=len(references),
         measures=_intervals(recipe, parts.metrics, measured),
@@ -77,6 +90,10 @@ def write_predictions(path: Path, rows: pa.Table, references: Sequence[Any], mea
         {ROW: rows[ROW], "prediction": measured.predictions["prediction"], "reference": list(references), **others}
     )
     write_atomic(path, lambda temporary: pq.write_table(table, temporary))
+
+
+def _write_nothing(step: int, epoch: int, stage: str, values: Mapping[str, float]) -> None:
+    """A measurement that stands alone has no rows of metrics."""
 
 
 def _intervals(recipe: Recipe, metrics: Sequence[NamedMetric], measured: Measured) -> dict[str, Interval]:
