@@ -136,9 +136,18 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "name", ["in.csv", "in.tsv", "in.jsonl", "in.json", "in.csv.gz", "in.txt", "in.parquet", "in.feather"]
+    ("name", "output"),
+    [
+        ("in.csv", "out.csv"),
+        ("in.tsv", "out.jsonl"),
+        ("in.jsonl", "out.parquet"),
+        ("in.json", "out.jsonl"),
+        ("in.csv.gz", "out.parquet"),
+        ("in.txt", "out.csv"),
+        ("in.parquet", "out.parquet"),
+        ("in.feather", "out.jsonl"),
+    ],
 )
-@pytest.mark.parametrize("output", ["out.jsonl", "out.csv", "out.parquet"])
 def test_a_files_rows_are_kept_with_their_order_and_all_their_columns(
     predict: Command, expected: list[str], tmp_path: Path, name: str, output: str
 ) -> None:
