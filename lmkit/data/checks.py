@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lmkit.data.columns import ROW, label_column
+from lmkit.data.columns import ROW, input_names, label_column
 from lmkit.data.digests import digests
 from lmkit.data.ledger import FIRST, Entry, Fate, Ledger
 from lmkit.errors import DataError
@@ -59,7 +59,7 @@ def check_rows(
 
     Raises DataError where a policy is `error` and its check finds something.
     """
-    inputs = [column.name for column in columns if column.role == "input"]
+    inputs = input_names(columns)
     every = [column.name for column in columns]
 
     table, ledger = _settle(EMPTY, empty(table, every), table, columns, checks, split, ledger)
@@ -121,7 +121,7 @@ def leave_out(
 
 def shared(table: pa.Table, others: Sequence[pa.Table], columns: Sequence[Column]) -> tuple[Mask, Mask]:
     """Which rows' inputs occur in other tables too: (N,) exactly, and (N,) only once they are normalised."""
-    inputs = [column.name for column in columns if column.role == "input"]
+    inputs = input_names(columns)
     exact, alike = (
         np.isin(digests(table, inputs, same), np.concatenate([digests(other, inputs, same) for other in others]))
         for same in ((), inputs)

@@ -53,6 +53,16 @@ def named_columns(
     return pa.table(result)
 
 
+def input_names(columns: Sequence[Column]) -> list[str]:
+    """The columns that a model reads."""
+    return [column.name for column in columns if column.role == "input"]
+
+
+def text_names(columns: Sequence[Column]) -> list[str]:
+    """The columns of text or words."""
+    return [column.name for column in columns if column.type in ("text", "words")]
+
+
 def label_column(columns: Sequence[Column]) -> str | None:
     """The column that gives each row its one label; None for tasks without."""
     return next((column.name for column in columns if column.type == "label"), None)

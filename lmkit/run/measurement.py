@@ -133,7 +133,7 @@ def _own_rows(record: RunRecord, recipe: Recipe, catalog: Catalog) -> tuple[Tabl
 
 
 def _other_rows(elsewhere: Elsewhere, recipe: Recipe, transforms: Transforms, catalog: Catalog) -> Tables:
-    """All rows of another source, under the task's names and transformed: each split that it gives, or all under one name."""
+    """All rows of another source, named and transformed: each split that it gives, or all under one name."""
     config = resolved(elsewhere.config)
     source: Source = catalog.build("data", config, seed=recipe.seed, folder=elsewhere.folder)
     loaded = source.load()
