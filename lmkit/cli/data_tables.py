@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lmkit.data.labels import label_order
 from lmkit.data.ledger import FIRST
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _splits(splits: dict[str, SplitAccount]) -> Table:
             title, *(text for n, share in zip(sums, shares, strict=True) for text in (f"{n:,}", _share(share)))
         )
 
-    for label in sorted(names[:MOST_LABELS]):
+    for label in sorted(names[:MOST_LABELS], key=label_order):
         add(_cut(label, 16), [counts[name].get(label, 0) for name in splits])
     if rest := names[MOST_LABELS:]:
         add(f"{len(rest):,} more", [sum(counts[name].get(label, 0) for label in rest) for name in splits])

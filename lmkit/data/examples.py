@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lmkit.data.columns import ROW, label_column, text_names
+from lmkit.data.labels import label_order
 from lmkit.data.prepare import SOURCE, Tables
 from lmkit.data.report import Example
 
@@ -45,5 +46,5 @@ def examples(train: pa.Table, order: NDArray[np.int64], columns: Sequence[Column
     coded = train[label].combine_chunks().dictionary_encode()
     codes, names = np.asarray(coded.indices), coded.dictionary.to_pylist()
     commonest = np.argsort(-np.bincount(codes), kind="stable")[:LABELS]
-    for code in sorted(commonest.tolist(), key=lambda code: str(names[code])):
+    for code in sorted(commonest.tolist(), key=lambda code: label_order(names[code])):
         yield from (show("train", int(row)) for row in order[codes[order] == code][:SHOWN])

@@ -28,7 +28,7 @@ def label_names(
     if column is None:
         return ()
     counted = count_labels(train, column)
-    names = tuple(sorted(counted, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
+    names = tuple(sorted(counted, key=label_order))
     if column.type == "label" and not named:
         _refuse_variants(names)
     if len(names) < 2:
@@ -43,6 +43,11 @@ def label_names(
                 "data.limit), or leave theirs out (data.keep)"
             )
     return names
+
+
+def label_order(name: str) -> tuple[bool, int, str]:
+    """By what labels are sorted: numbers by their value, then names."""
+    return not name.isdecimal(), int(name) if name.isdecimal() else 0, name
 
 
 def count_labels(table: pa.Table, column: Column) -> dict[str, int]:
