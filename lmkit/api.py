@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lmkit.catalog import Catalog
 from lmkit.errors import Fault, LmkitError, Place, RecipeError, ResourceError, UsageError
 from lmkit.plugins import Plugin, Plugins, installed_plugins
-from lmkit.recipe.document import Node, dump_document, parse_value
+from lmkit.recipe.document import Node, parse_value
 from lmkit.recipe.environment import masked, references_in, resolved
 from lmkit.recipe.layers import layered
 from lmkit.recipe.load import Loaded, load, typed_recipe
 from lmkit.recipe.schema import Recipe
-from lmkit.records.files import write_text
 from lmkit.records.metrics import read_metrics
 from lmkit.records.provenance import provenance
 from lmkit.records.record import Failure, RunRecord, State
@@ -31,11 +30,11 @@ from lmkit.records.store import (
     LOG,
     METRICS,
     PREDICTIONS,
-    RECIPE,
     create_run,
     find_run,
     read_record,
     runs_folder,
+    write_recipe,
     write_record,
 )
 from lmkit.sweep.load import LoadedSweep, is_sweep, load_sweep
@@ -357,10 +356,11 @@ def run_recipe(
         stages=recipe.stages,
         recipe_file=str(recipe_file) if recipe_file else None,
         overrides=tuple(overrides),
+        lower_is_better=tuple(name for name, direction in recipe.measures.items() if direction == "min"),
         provenance=provenance(base, plugins.found) | {"base": str(base)},
     )
     with _logged(folder, progress, references_in(recipe)):
-        write_text(folder / RECIPE, dump_document(recipe.model_dump(mode="json")))
+        write_recipe(folder, recipe.model_dump(mode="json"))
         write_record(folder, record)
         mirror = _mirror(recipe, folder)
         try:

@@ -67,7 +67,8 @@ def provide_metrics() -> list[Component]:
 
 @hookspec
 def provide_trackers() -> list[Component]:
-    """Mirrors of runs. Built with the `run_folder` and `run_name`; return a `kinds.tracker.Tracker`."""
+    """Mirrors of runs. Built with `run_folder`, `run_name`, the recipe's `folder` and `insist` (the server must be
+    reached now); return a `kinds.tracker.Tracker`."""
 
 
 @hookspec

@@ -21,6 +21,7 @@ from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.model import Batch, Head, ModelConfig, Output
 from lmkit.kinds.optimizer import OptimizerConfig
 from lmkit.kinds.tokenizer import Tokenizer
+from lmkit.kinds.tracker import TrackerConfig
 from lmkit.kinds.transform import Row, Transform, TransformConfig
 from lmkit.plugins import load_plugins
 from lmkit.testing.contracts import (
@@ -30,6 +31,7 @@ from lmkit.testing.contracts import (
     OptimizerContract,
     PluginContract,
     SearchContract,
+    TrackerContract,
     TransformContract,
 )
 
@@ -88,6 +90,20 @@ class TestStopWords(TransformContract):
     component = builtin("transform", "stop-words")
     settings = {"language": "english", "keep": ("not",)}
     idempotent = True
+
+
+class TestCsvTracker(TrackerContract):
+    component = builtin("tracker", "csv")
+
+
+class TestTensorboard(TrackerContract):
+    component = builtin("tracker", "tensorboard")
+
+
+@pytest.mark.slow
+class TestWandb(TrackerContract):
+    component = builtin("tracker", "wandb")
+    settings = {"mode": "offline"}
 
 
 class Labels(MetricContract):
@@ -196,7 +212,7 @@ class TestRandom(SearchContract):
     settings = {"trials": 20}
 
 
-@pytest.mark.parametrize("kind", ["transform", "metric", "optimizer", "search"])
+@pytest.mark.parametrize("kind", ["transform", "metric", "optimizer", "search", "tracker"])
 def test_every_built_in_of_these_kinds_is_under_contract(kind: str) -> None:
     contracts = [cls for cls in globals().values() if isinstance(cls, type) and cls.__name__.startswith("Test")]
     covered = {component.name for cls in contracts if (component := getattr(cls, "component", None))}
@@ -404,6 +420,75 @@ def test_the_contract_of_models_notices(fault: str, noticed_by: str, tmp_path: P
     assert noticed(Contract(), noticed_by, tokenizer, tmp_path)
     Contract.settings = {}
     assert not noticed(Contract(), noticed_by, tokenizer, tmp_path)
+
+
+class ForgetfulConfig(TrackerConfig):
+    """Counts rows in a file, with one thing forgotten."""
+
+    use: Literal["forgetful"]
+
+    fault: str = ""
+    """What is wrong with it."""
+
+
+class Forgetful:
+    def __init__(self, fault: str, run_folder: Path) -> None:
+        self.fault = fault
+        self.count = run_folder / "count"
+        self.rows = 0
+
+    def start(self, config: Mapping[str, Any]) -> None:
+        self.rows = int(self.count.read_text()) if self.count.exists() and self.fault != "what it held" else 0
+
+    def cursor(self) -> int:
+        return 0 if self.fault == "what it was given" else self.rows
+
+    def log(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if self.fault == "rows of other columns" and any("train/loss" not in row for row in rows):
+            return
+        self.rows += len(rows)
+        self.count.write_text(str(self.rows))
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        if self.fault == "that a table is no row":
+            self.count.write_text(str(self.rows + len(rows)))
+
+    def artifact(self, name: str, folder: Path) -> None: ...
+
+    def finish(self, summary: Mapping[str, Any], failed: bool) -> None:
+        if self.fault != "that a table is no row":
+            self.count.write_text(str(self.rows))
+
+
+def build_forgetful(config: ForgetfulConfig, run_folder: Path) -> Forgetful:
+    return Forgetful(config.fault, run_folder)
+
+
+@pytest.mark.parametrize(
+    ("fault", "noticed_by"),
+    [
+        ("what it held", "test_a_later_one_goes_on_where_one_that_finished_ended"),
+        ("what it was given", "test_it_holds_the_rows_that_it_was_given"),
+        ("rows of other columns", "test_rows_may_lack_values_and_bring_new_ones"),
+    ],
+)
+def test_the_contract_of_trackers_notices(fault: str, noticed_by: str, tmp_path: Path) -> None:
+    class Contract(TrackerContract):
+        component = Component(ForgetfulConfig, build=f"{__name__}:build_forgetful")
+        settings = {"fault": fault}
+
+    (tmp_path / "wrong").mkdir()
+    assert noticed(Contract(), noticed_by, tmp_path / "wrong")
+    Contract.settings = {}
+    assert not noticed(Contract(), noticed_by, tmp_path)
+
+
+def test_the_contract_of_trackers_notices_a_table_that_is_taken_for_rows(tmp_path: Path) -> None:
+    class Contract(TrackerContract):
+        component = Component(ForgetfulConfig, build=f"{__name__}:build_forgetful")
+        settings = {"fault": "that a table is no row"}
+
+    assert noticed(Contract(), "test_it_takes_tables_folders_and_results", tmp_path, tmp_path)
 
 
 class LazyConfig(OptimizerConfig):

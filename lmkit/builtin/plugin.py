@@ -33,7 +33,7 @@ from lmkit.builtin.tokenizers.config import (
     WhitespaceTokenizerConfig,
     WordpieceConfig,
 )
-from lmkit.builtin.trackers.config import WandbConfig
+from lmkit.builtin.trackers.config import CsvTrackerConfig, TensorboardConfig, WandbConfig
 from lmkit.builtin.transforms.config import (
     LowerCaseConfig,
     ReplaceConfig,
@@ -142,7 +142,11 @@ def provide_metrics() -> list[Component]:
 
 @hookimpl
 def provide_trackers() -> list[Component]:
-    return [Component(WandbConfig, build="lmkit.builtin.trackers.wandb:build_wandb")]
+    return [
+        Component(WandbConfig, build="lmkit.builtin.trackers.wandb:build_wandb"),
+        Component(TensorboardConfig, build="lmkit.builtin.trackers.tensorboard:build_tensorboard"),
+        Component(CsvTrackerConfig, build="lmkit.builtin.trackers.csv:build_csv"),
+    ]
 
 
 @hookimpl

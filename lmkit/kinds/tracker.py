@@ -1,14 +1,22 @@
 """Trackers mirror a run elsewhere. They live in a process of their own and cannot hurt the run.
 
-A builder is offered `run_folder` (a Path) and `run_name`; it returns a `Tracker`. The mirror calls
-`start`, `log` with the rows of metrics.jsonl that lie beyond `cursor()`, and, when the run is over,
-`table` for its predictions and `finish`. Each may raise; the mirror keeps the error, and after a pause
-begins with `start` again.
+A builder is offered `run_folder` (a Path), `run_name`, `folder` (the recipe's, which paths in settings are
+relative to) and `insist` (see below); it returns a `Tracker`. The mirror calls `start`, `log` with the rows
+of metrics.jsonl that lie beyond `cursor()`, and, when the run is over, `table` for its predictions,
+`artifact` for the model of a run that finished, and `finish`. Each may raise; the mirror keeps the error,
+and after a pause begins with `start` again. It may be killed at any moment; the next one goes on at
+`cursor()`, so that a tracker counts only what it is sure to hold.
+
+`lmkit runs sync` does the same for a run that is over, perhaps for a second time, with `insist` true: a
+tracker whose server cannot be reached then raises where it would otherwise keep the run here. One that does
+so says `mode: offline` in its account, trackers/<name>.json in the run folder, until it is sent; it may also
+say there where it shows the run (`url`, or `folder` within the run folder), and a `note` for the person.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from lmkit.component import ComponentConfig
@@ -35,6 +43,10 @@ class Tracker(Protocol):
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Take a table, such as the predictions of a split."""
+        ...
+
+    def artifact(self, name: str, folder: Path) -> None:
+        """Take a folder of the run, such as its model, if the settings ask for it."""
         ...
 
     def finish(self, summary: Mapping[str, Any], failed: bool) -> None:

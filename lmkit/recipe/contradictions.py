@@ -51,6 +51,19 @@ def contradictions(
         yield from _unfit_transforms(tree, task, blocks.get("transforms") or ())
     if data is not None:
         yield from _splits(tree, data, train, settings.get("evaluate", EvaluateConfig()), stages or ())
+    yield from _twice(tree, blocks.get("trackers") or ())
+
+
+def _twice(tree: Node, trackers: Sequence[ComponentConfig | None]) -> Iterator[Fault]:
+    """Trackers that are named more than once: a run has one account of each."""
+    seen: set[str] = set()
+    for index, tracker in enumerate(trackers):
+        if tracker is None:
+            continue
+        if tracker.use in seen:
+            message = f"tracker {tracker.use!r} is named more than once; a run has one of each"
+            yield Fault(tree.find(("trackers", index)).place, f"trackers.{index}", message, owner=CORE)
+        seen.add(tracker.use)
 
 
 def _wrong_answers(

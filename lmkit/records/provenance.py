@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lmkit
+from lmkit.records.process import this_process
 
 if TYPE_CHECKING:
     from lmkit.plugins import Plugin
@@ -25,6 +26,7 @@ def provenance(folder: Path, plugins: Sequence[Plugin]) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": platform.node(),
+        "process": this_process(),
         "processor": processor(),
         "cores": usable_cores(),
         "git": _git(folder),

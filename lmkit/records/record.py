@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 FORMAT: Literal[1] = 1
 
 State = Literal["running", "finished", "failed", "interrupted"]
-"""`running` until the run's end is written (or for ever, when it died), `finished` with results,
-`failed` with an error, `interrupted` by the user."""
+"""`running` until the run's end is written (or for ever, when it died; listings then say `died`), `finished` with
+results, `failed` with an error, `interrupted` by the user."""
 
 
 class Interval(BaseModel):
@@ -68,8 +68,10 @@ class RunRecord(BaseModel):
     recipe_file: str | None = None
     """Where the recipe was read from; recipe.yaml beside the record is the complete one."""
     overrides: tuple[str, ...] = ()
+    lower_is_better: tuple[str, ...] = ("loss",)
+    """The measures of which less is better; of all others, more is."""
     provenance: dict[str, Any] = {}
-    """Command line, host, processor, packages, plugins and the code's commit."""
+    """Command line, host, process, processor, packages, plugins and the code's commit."""
     decisions: dict[str, Any] = {}
     """What the run measured or found and decided by: precision, threads, device, the weights that were kept."""
     data: dict[str, Any] = {}
@@ -84,6 +86,7 @@ class RunRecord(BaseModel):
 
     def summary(self) -> dict[str, Any]:
         """The few values that listings show."""
+        process = {"process": self.provenance.get("process")} if self.state == "running" else {}
         return {
             "format": FORMAT,
             "id": self.id,
@@ -94,5 +97,7 @@ class RunRecord(BaseModel):
             "seed": self.seed,
             "seconds": round(sum(self.seconds.values()), 1),
             "values": {f"{split}/{m}": i.value for split, r in self.results.items() for m, i in r.measures.items()},
+            "lower_is_better": self.lower_is_better,
             "failure": self.failure.message if self.failure else None,
+            **process,
         }

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import re
 import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmkit.errors import UsageError
-from lmkit.records.files import disk_errors, write_json
+from lmkit.records.files import disk_errors, write_json, write_text
+from lmkit.records.process import lives
 
 if TYPE_CHECKING:
     from lmkit.records.record import RunRecord
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
 RECORD = "record.json"
 SUMMARY = "summary.json"
 RECIPE = "recipe.yaml"
+SETTINGS = "settings.json"
 METRICS = "metrics.jsonl"
 LEDGER = "ledger.json"
 LOG = "log.txt"
@@ -26,6 +33,13 @@ PREDICTIONS = "predictions"
 MEASUREMENTS = "measurements"
 CHECKPOINTS = "checkpoints"
 TRACKERS = "trackers"
+MEASUREMENTS = "measurements"
+
+ID = re.compile(r"\d{8}T\d{6}Z-.+-[0-9a-f]{4}")
+"""A run's id: when it began, its name, and four digits of chance."""
+
+REMOVED = ".removed-"
+"""What the name of a run begins with while its files are deleted."""
 
 
 def runs_folder(chosen: Path | None = None) -> Path:
@@ -75,17 +89,70 @@ def read_record(folder: Path) -> RunRecord:
         raise UsageError(f"this run's record cannot be read: {folder / RECORD}: {cause.strerror}") from cause
 
 
+def write_recipe(folder: Path, recipe: Mapping[str, Any]) -> None:
+    """Keep the complete recipe, and its settings by dotted keys, which listings read a hundred times faster."""
+    from lmkit.recipe.document import dump_document
+
+    write_text(folder / RECIPE, dump_document(dict(recipe)))
+    write_json(folder / SETTINGS, flat(recipe))
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings of a run's recipe by dotted keys, such as `optimizer.lr` and `metrics.0.use`; empty without one."""
+    try:
+        settings = json.loads((folder / SETTINGS).read_bytes())
+        return settings if isinstance(settings, dict) else {}
+    except (OSError, ValueError):
+        pass
+    from lmkit.errors import LmkitError
+    from lmkit.recipe.document import read_document
+
+    try:
+        return flat(read_document(folder / RECIPE).plain())
+    except (OSError, LmkitError):
+        return {}
+
+
+def flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Nested mappings and lists by dotted keys; empty ones are values."""
+    inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    found: dict[str, Any] = {}
+    for key, held in inner:
+        found |= flat(held, f"{path}.{key}" if path else str(key))
+    return found or {path: value}
+
+
 def list_runs(runs: Path) -> list[dict[str, Any]]:
     """The summaries of all runs, oldest first. A folder without a readable one is told as damaged."""
-    summaries = []
-    for folder in sorted(path for path in _entries(runs) if path.is_dir()):
-        try:
-            summary = json.loads((folder / SUMMARY).read_bytes())
-            summaries.append(summary if _is_summary(summary) else _damaged(folder))
-        except (OSError, ValueError):
-            if (folder / RECORD).exists() or (folder / RECIPE).exists():
-                summaries.append(_damaged(folder))
-    return summaries
+    with _no_garbage_collection():
+        return [summary for folder in _folders(runs) if (summary := read_summary(folder))]
+
+
+def read_summary(folder: Path | str) -> dict[str, Any]:
+    """The summary of a run, one that says it is damaged where it cannot be read, and an empty one of what is no run.
+
+    A run that died before it could say so has the state "died".
+    """
+    try:
+        with open(os.path.join(folder, SUMMARY), "rb", buffering=0) as file:  # a Path takes as long as the rest
+            summary: dict[str, Any] = json.loads(file.read())
+        if _is_summary(summary):
+            return summary | {"id": os.path.basename(folder), "state": state_of(summary)}
+    except (OSError, ValueError):
+        if not is_run(Path(folder)):
+            return {}
+    return _damaged(Path(folder))
+
+
+def state_of(summary: Mapping[str, Any]) -> str:
+    """A run's state; that of one whose process is gone is "died". One on another machine may still run."""
+    state = str(summary.get("state"))
+    return "died" if state == "running" and lives(summary.get("process") or {}) is False else state
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run's, whole or damaged."""
+    return (folder / RECORD).is_file() or (ID.fullmatch(folder.name) is not None and (folder / RECIPE).is_file())
 
 
 def find_run(runs: Path, wanted: str) -> Path:
@@ -93,15 +160,17 @@ def find_run(runs: Path, wanted: str) -> Path:
 
     Raises UsageError when none or several do.
     """
-    if (Path(wanted) / RECORD).is_file():
-        return Path(wanted)
-    folders = [path for path in _entries(runs) if (path / RECORD).is_file()]
-    exact = [path for path in folders if path.name == wanted]
+    if wanted and (Path(wanted) / RECORD).is_file():
+        return Path(wanted).resolve() if Path(wanted).name in ("", "..") else Path(wanted)
+    folders = [Path(path) for path in _folders(runs)]
+    exact = [path for path in folders if path.name == wanted and is_run(path)]
     if exact:
         return exact[0]
-    near = sorted(path for path in folders if _name_of(path) == wanted) or sorted(
-        path for path in folders if wanted and (path.name.startswith(wanted) or path.name.endswith(wanted))
-    )
+    near = [path for path in folders if _name_of(path) == wanted and is_run(path)] or [
+        path
+        for path in folders
+        if wanted and (path.name.startswith(wanted) or path.name.endswith(wanted)) and is_run(path)
+    ]
     if len(near) == 1:
         return near[0]
     if near:
@@ -112,22 +181,56 @@ def find_run(runs: Path, wanted: str) -> Path:
     raise UsageError(f"no run is called {wanted!r} in {runs}; `lmkit runs` lists what there is")
 
 
+def remove_run(folder: Path) -> None:
+    """Delete a run. It leaves the listing at once, and what a kill leaves of its files goes with the next removal."""
+    with disk_errors(folder):
+        hidden = folder.with_name(REMOVED + folder.name)
+        folder.rename(hidden)
+        for left in folder.parent.glob(f"{REMOVED}*"):
+            if left.is_symlink():
+                left.unlink()
+            else:
+                shutil.rmtree(left, ignore_errors=left != hidden)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files of a folder."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+
+
 def _name_of(run: Path) -> str:
     """The name in a run's id, `<utc>-<name>-<4 hex>`."""
     return run.name.partition("-")[2].rpartition("-")[0]
 
 
-def _entries(runs: Path) -> list[Path]:
-    return list(runs.iterdir()) if runs.is_dir() else []
+def _folders(runs: Path) -> list[str]:
+    """What may be runs, oldest first."""
+    if not runs.is_dir():
+        return []
+    with os.scandir(runs) as entries:
+        return sorted(entry.path for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Thousands of small objects that all stay are looked through again and again otherwise."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _is_summary(value: Any) -> bool:
     """Whether a listing can show it."""
-    if not (isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("id", "state"))):
+    if not (isinstance(value, dict) and isinstance(value.get("id"), str) and isinstance(value.get("state"), str)):
         return False
-    values, seconds, failure = value.get("values") or {}, value.get("seconds"), value.get("failure")
-    numbers = [*values.values(), seconds] if isinstance(values, dict) else [values]
-    return isinstance(failure, str | None) and all(isinstance(number, int | float | None) for number in numbers)
+    values, failure = value.get("values") or {}, value.get("failure")
+    if not isinstance(values, dict) or not (failure is None or isinstance(failure, str)):
+        return False
+    return {float, int, type(None)}.issuperset(map(type, [*values.values(), value.get("seconds")]))
 
 
 def _damaged(folder: Path) -> dict[str, Any]:

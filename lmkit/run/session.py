@@ -71,7 +71,7 @@ def run_stages(
     def write_row(step: int, epoch: int, stage: str, values: Any) -> None:
         facts.step = step
         if writer is not None:
-            writer.write(step, epoch, stage, values)
+            writer.write(step, epoch, stage, {**values, "system/time": round(time.time(), 3)})
 
     try:
         if "train" in recipe.stages:

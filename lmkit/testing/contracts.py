@@ -35,6 +35,7 @@ from lmkit.kinds.model import Batch, Head, Output
 from lmkit.kinds.search import Choice, Integers, Search, Space
 from lmkit.kinds.task import Features, Ragged
 from lmkit.kinds.tokenizer import Tokenizer
+from lmkit.kinds.tracker import Tracker
 from lmkit.kinds.transform import Row, Transform, TransformConfig
 from lmkit.plugins import load_plugins
 from lmkit.plugins.cost import HEAVY
@@ -50,7 +51,7 @@ OFFERS: dict[str, tuple[str, ...]] = {
     "optimizer": ("model", "parameters"),
     "scheduler": ("optimizer", "total_steps"),
     "metric": ("labels",),
-    "tracker": ("run_folder", "run_name"),
+    "tracker": ("run_folder", "run_name", "folder", "insist"),
     "search": ("space", "seed"),
 }
 """What the builders of each kind may ask for."""
@@ -507,6 +508,108 @@ class SearchContract:
 
 MOST = 50
 """How many points of a search are looked at."""
+
+
+class TrackerContract:
+    """Inherit, and give the component; `settings` are those that the tests use beside `use`."""
+
+    component: ClassVar[Component]
+    settings: ClassVar[Mapping[str, Any]] = {}
+
+    def test_it_holds_nothing_before_the_first_row(self, run_folder: Path) -> None:
+        assert self._started(run_folder).cursor() == 0
+
+    def test_it_holds_the_rows_that_it_was_given(self, run_folder: Path) -> None:
+        tracker = self._started(run_folder)
+        tracker.log(self._rows(0, 2))
+        assert tracker.cursor() == 2
+        tracker.log(self._rows(2, 5))
+        assert tracker.cursor() == 5
+
+    def test_a_later_one_goes_on_where_one_that_finished_ended(self, run_folder: Path) -> None:
+        first = self._started(run_folder)
+        first.log(self._rows(0, 3))
+        first.finish({"state": "failed"}, failed=True)
+
+        second = self._started(run_folder)
+
+        assert second.cursor() == 3
+        second.log(self._rows(3, 4))
+        second.finish({"test/accuracy": 0.5, "state": "finished"}, failed=False)
+        assert self._started(run_folder).cursor() == 4
+
+    def test_after_one_that_was_killed_a_later_one_says_what_it_has_to_be_given(self, run_folder: Path) -> None:
+        killed = self._started(run_folder)
+        killed.log(self._rows(0, 3))
+
+        later = self._started(run_folder)
+
+        held = later.cursor()
+        assert 0 <= held <= 3
+        later.log(self._rows(held, 6))
+        assert later.cursor() == 6
+        later.finish({}, failed=False)
+        assert self._started(run_folder).cursor() == 6
+
+    def test_the_same_one_can_be_started_again(self, run_folder: Path) -> None:
+        tracker = self._started(run_folder)
+        tracker.log(self._rows(0, 3))
+
+        tracker.start(self._recipe())
+
+        held = tracker.cursor()
+        assert 0 <= held <= 3
+        tracker.log(self._rows(held, 4))
+        assert tracker.cursor() == 4
+
+    def test_rows_may_lack_values_and_bring_new_ones(self, run_folder: Path) -> None:
+        tracker = self._started(run_folder)
+
+        tracker.log([{"step": 1, "epoch": 0, "stage": "train", "train/loss": None}])
+        tracker.log([{"step": 1, "epoch": 0, "stage": "validation", "validation/accuracy": 0.5, "a word": "x"}])
+
+        assert tracker.cursor() == 2
+
+    def test_it_takes_tables_folders_and_results(self, run_folder: Path, tmp_path: Path) -> None:
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "config.json").write_text("{}")
+        tracker = self._started(run_folder)
+
+        tracker.table("predictions/test", ["id", "text", "scores"], [[0, "good", [0.1, 0.9]], [1, None, None]])
+        tracker.artifact("model", tmp_path / "model")
+        tracker.finish({"test/accuracy": 0.5, "state": "finished"}, failed=False)
+
+        assert self._started(run_folder).cursor() == 0  # none of these is a row
+
+    def test_it_imports_no_torch(self, run_folder: Path) -> None:
+        module = self.component.load().__module__
+        program = f"import {module}, sys; print(*{{'torch', 'transformers', 'pytorch_lightning'}} & set(sys.modules))"
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+        run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+
+        assert (run.returncode, run.stdout.split()) == (0, []), run.stderr
+
+    @pytest.fixture
+    def run_folder(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "20260301T101500Z-films-1f2e"
+        (folder / "trackers").mkdir(parents=True)
+        return folder
+
+    def _started(self, run_folder: Path) -> Tracker:
+        config = self.component.config.model_validate({"use": self.component.name, **self.settings})
+        offered = {"run_folder": run_folder, "run_name": "films", "folder": run_folder.parent, "insist": False}
+        tracker: Tracker = build(self.component, config, **offered)
+        tracker.start(self._recipe())
+        return tracker
+
+    def _recipe(self) -> dict[str, Any]:
+        return {"name": "films", "seed": 0, "train": {"epochs": 2, "steps": None}, "metrics": [{"use": "accuracy"}]}
+
+    def _rows(self, start: int, end: int) -> list[dict[str, Any]]:
+        return [
+            {"step": step, "epoch": 0, "stage": "train", "train/loss": 1 / (step + 1)} for step in range(start, end)
+        ]
 
 
 class OptimizerContract:

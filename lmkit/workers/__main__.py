@@ -8,7 +8,11 @@ from importlib import import_module
 
 from lmkit.errors import LmkitError
 
-JOBS = {"mirror": "lmkit.workers.mirror:run_mirror", "rank": "lmkit.workers.ranks:run_rank"}
+JOBS = {
+    "mirror": "lmkit.workers.mirror:run_mirror",
+    "rank": "lmkit.workers.ranks:run_rank",
+    "sync": "lmkit.workers.sync:run_sync",
+}
 """What a worker can be asked to do, and the function that does it; it is given the arguments as text."""
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,9 @@ from typing import Any
 from lmkit.errors import LmkitError
 from lmkit.kinds.tracker import Tracker
 from lmkit.recipe.document import read_document
-from lmkit.records.files import write_json
+from lmkit.records.accounts import read_object, write_account
 from lmkit.records.metrics import read_metrics
-from lmkit.records.store import METRICS, PREDICTIONS, RECIPE, SUMMARY, TRACKERS, read_record
+from lmkit.records.store import METRICS, MODEL, PREDICTIONS, RECIPE, SUMMARY, TRACKERS, read_record
 
 POLL = 0.5
 """Seconds between two looks at metrics.jsonl."""
@@ -38,6 +36,9 @@ BATCH = 1000
 TABLE_ROWS = 10_000
 """Rows of a predictions file that a tracker is given; it may keep fewer."""
 
+UPLOAD_RATE = 1e6
+"""Bytes of the model a second, at least, that a tracker is expected to take."""
+
 
 def feed_trackers(
     run_folder: Path,
@@ -46,50 +47,34 @@ def feed_trackers(
     *,
     poll: float = POLL,
     patience: float = PATIENCE,
+    again: bool = True,
 ) -> None:
-    """Feed named trackers the rows of a run until it is over, then its predictions and summary.
+    """Feed named trackers the rows of a run until it is over, then its predictions, model and summary.
 
     Each tracker has a thread of its own, so that one that fails or hangs leaves the others alone,
     and its account in trackers/<name>.json: `rows` held, `complete`, the last `error`, and what the
-    tracker itself adds. One that is not complete `patience` seconds after the end is given up.
+    tracker itself adds. One that is not complete `patience` seconds after the end (more for a large
+    model) is given up. One that fails is started anew, unless `again` is false.
     """
     recipe = read_document(run_folder / RECIPE).plain()
-    ending = _Ending(patience)
+    ending = _Ending()
     threads = []
     for name, tracker in trackers:
-        arguments = (run_folder, name, tracker, recipe, ending, poll)
+        arguments = (run_folder, name, tracker, recipe, ending, poll, again)
         threads.append(threading.Thread(target=_follow, args=arguments, name=name, daemon=True))
     for thread in threads:
         thread.start()
     while alive():
         time.sleep(min(poll, 0.1))
-    ending.begin()
+    patience += _size_of_folder(run_folder / MODEL) / UPLOAD_RATE
+    ending.begin(patience)
     for thread in threads:
         thread.join(ending.left())
     for thread in threads:
         if thread.is_alive():
             known = read_object(run_folder / TRACKERS / f"{thread.name}.json").get("error")
-            silence = f"gave no answer within {patience:g} s of the run's end"
+            silence = f"gave no answer within {patience:.0f} s of the run's end"
             write_account(run_folder, thread.name, error=known or silence)
-
-
-def write_account(folder: Path, name: str, **facts: Any) -> None:
-    """Add facts to a tracker's account; where the disk refuses them, the tracker is fed all the same."""
-    path = folder / TRACKERS / f"{name}.json"
-    known = read_object(path)
-    told = known | facts | {"process": os.getpid()}
-    with suppress(OSError, LmkitError):
-        if told != known:
-            write_json(path, told)
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where the file is missing or damaged."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def cause_of(cause: BaseException) -> str:
@@ -100,13 +85,12 @@ def cause_of(cause: BaseException) -> str:
 class _Ending:
     """The run's end, as the trackers' threads see it."""
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self) -> None:
         self.over = threading.Event()
-        self._patience = patience
         self._deadline = math.inf
 
-    def begin(self) -> None:
-        self._deadline = time.monotonic() + self._patience
+    def begin(self, patience: float) -> None:
+        self._deadline = time.monotonic() + patience
         self.over.set()
 
     def left(self) -> float:
@@ -114,7 +98,15 @@ class _Ending:
         return max(0.0, self._deadline - time.monotonic())
 
 
-def _follow(folder: Path, name: str, tracker: Tracker, recipe: Mapping[str, Any], ending: _Ending, poll: float) -> None:
+def _follow(
+    folder: Path,
+    name: str,
+    tracker: Tracker,
+    recipe: Mapping[str, Any],
+    ending: _Ending,
+    poll: float,
+    again: bool,
+) -> None:
     """Drive one tracker to its end; after a failure it is started anew, with growing pauses in between."""
     write_account(folder, name, complete=False, error=None)
     opened, failures, pause = False, 0, poll
@@ -137,7 +129,7 @@ def _follow(folder: Path, name: str, tracker: Tracker, recipe: Mapping[str, Any]
             opened = False
             pause = min(poll * 2**failures, LONGEST_PAUSE)
             failures += 1
-            if over and ending.left() <= pause:
+            if over and (not again or ending.left() <= pause):
                 return
         if over:
             time.sleep(pause)
@@ -158,15 +150,23 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
+def _size_of_folder(folder: Path) -> int:
+    return sum(_size(path) for path in folder.rglob("*"))
+
+
 def _close(folder: Path, tracker: Tracker) -> str | None:
-    """Send what there is at the run's end. A table that is refused does not keep the rest back; the first cause."""
+    """Send what there is at the run's end. What is refused does not keep the rest back; the first cause."""
     state = _state(folder)
-    error = None
+    gifts: list[tuple[str, Callable[[], None]]] = []
     for path in sorted((folder / PREDICTIONS).glob("*.parquet")):
         name = f"{PREDICTIONS}/{path.stem}"
+        gifts.append((name, partial(_send_table, tracker, name, path)))
+    if state == "finished" and (folder / MODEL).is_dir():
+        gifts.append((MODEL, partial(tracker.artifact, MODEL, folder / MODEL)))
+    error = None
+    for name, give in gifts:
         try:
-            columns, rows = _table(path)
-            tracker.table(name, columns, rows)
+            give()
         except (Exception, SystemExit) as cause:
             error = error or f"{name}: {cause_of(cause)}"
     values = read_object(folder / SUMMARY).get("values") or {}
@@ -181,6 +181,10 @@ def _state(folder: Path) -> str:
     except LmkitError:
         return "killed"
     return "killed" if state == "running" else state
+
+
+def _send_table(tracker: Tracker, name: str, path: Path) -> None:
+    tracker.table(name, *_table(path))
 
 
 def _table(path: Path) -> tuple[list[str], list[list[Any]]]:

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, NoReturn
 
 from lmkit.errors import ResourceError
 from lmkit.kinds.tracker import Tracker
@@ -19,8 +19,9 @@ from lmkit.plugins import installed_plugins
 from lmkit.recipe.document import read_document
 from lmkit.recipe.environment import resolved
 from lmkit.recipe.load import typed_recipe
-from lmkit.records.store import METRICS, RECIPE, TRACKERS
-from lmkit.workers.feeding import PATIENCE, POLL, cause_of, feed_trackers, read_object, write_account
+from lmkit.records.accounts import Account, read_accounts, write_account
+from lmkit.records.store import RECIPE, TRACKERS, read_record
+from lmkit.workers.feeding import PATIENCE, POLL, cause_of, feed_trackers
 
 LOG = "mirror.log"
 LOCK = "mirror.lock"
@@ -38,7 +39,7 @@ def start_mirror(run_folder: Path) -> Mirror:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"PYTHONPATH": _search_path()},
+                env=os.environ | {"PYTHONPATH": search_path()},
                 start_new_session=True,  # what is typed at the run's terminal does not reach it
             )
     except OSError as cause:
@@ -73,27 +74,17 @@ class Mirror:
 
     def urls(self) -> dict[str, str]:
         """Where each tracker shows this run: an address, or the folder of one that is offline."""
-        shown = {}
-        for name, account in self._accounts().items():
-            if account.get("url"):
-                shown[name] = str(account["url"])
-            elif account.get("folder"):
-                shown[name] = str(self._folder / account["folder"])
-        return shown
+        return {account.tracker: account.place for account in read_accounts(self._folder) if account.place}
 
     def _open_ends(self, process: subprocess.Popen[bytes]) -> list[str]:
-        mine = {name: told for name, told in self._accounts().items() if told.get("process") == process.pid}
+        mine = [account for account in read_accounts(self._folder) if account.process == process.pid]
         goes_on = process.poll() is None
         if not mine and goes_on:
             return ["trackers: nothing is mirrored yet; the mirror goes on in the background"]
         if not mine:
             return [f"trackers: the mirror ended before it began; {self._folder / TRACKERS / LOG} says why"]
-        total = _count_rows(self._folder / METRICS)
-        lines = [_open_end(name, account, total, goes_on) for name, account in sorted(mine.items())]
+        lines = [_open_end(account, goes_on) for account in mine]
         return [line for line in lines if line]
-
-    def _accounts(self) -> dict[str, dict[str, Any]]:
-        return {path.stem: read_object(path) for path in (self._folder / TRACKERS).glob("*.json")}
 
 
 def run_mirror(folder: str, run_process: str) -> NoReturn:
@@ -103,14 +94,14 @@ def run_mirror(folder: str, run_process: str) -> NoReturn:
     run_folder = Path(folder)
     alive = _watch_run(int(run_process))
     with _only_mirror(run_folder, alive):
-        feed_trackers(run_folder, _build_trackers(run_folder), alive)
+        feed_trackers(run_folder, build_trackers(run_folder), alive)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # a tracker that hangs would hold up the ordinary end
 
 
-def _search_path() -> str:
-    """Where this process finds its modules, so that the mirror finds the same and nothing in the current folder."""
+def search_path() -> str:
+    """Where this process finds its modules, so that a worker finds the same and nothing in the current folder."""
     return os.pathsep.join(os.path.abspath(path) for path in sys.path)
 
 
@@ -124,21 +115,14 @@ def _end_input(process: subprocess.Popen[bytes]) -> None:
         process.stdin.close()
 
 
-def _open_end(name: str, account: Mapping[str, Any], total: int, goes_on: bool) -> str | None:
-    cause = account.get("error")
-    if account.get("complete"):
-        return f"{name}: {account['note']}" if account.get("note") else None
-    held = f"{name}: {account.get('rows', 0)} of {total} rows mirrored"
+def _open_end(account: Account, goes_on: bool) -> str | None:
+    name, cause = account.tracker, account.error
+    if account.complete:
+        return f"{name}: {account.note}" if account.note else None
+    held = f"{name}: {account.rows} of {account.of} rows mirrored"
     if goes_on:
         return f"{held}; the mirror goes on in the background" + (f" ({cause})" if cause else "")
-    return f"{held}; {cause or 'the mirror was ended early'}"
-
-
-def _count_rows(path: Path) -> int:
-    if not path.exists():
-        return 0
-    with path.open("rb") as file:
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+    return f"{held}; {cause or 'the mirror was ended early'}; `lmkit runs sync` sends the rest"
 
 
 def _watch_run(process: int) -> Callable[[], bool]:
@@ -157,41 +141,46 @@ def _watch_run(process: int) -> Callable[[], bool]:
 @contextmanager
 def _only_mirror(run_folder: Path, alive: Callable[[], bool]) -> Iterator[None]:
     """Wait for the mirror of an earlier, killed attempt at this run; two would send rows twice."""
-    if sys.platform == "win32":  # has no such lock
+    deadline = math.inf
+    while (lock := lock_trackers(run_folder)) is None:
+        deadline = deadline if alive() else min(deadline, time.monotonic() + PATIENCE)
+        if time.monotonic() > deadline:
+            raise ResourceError(f"another mirror of {run_folder.name} does not end")
+        time.sleep(POLL)
+    with lock:
         yield
-        return
+
+
+def lock_trackers(run_folder: Path) -> IO[str] | None:
+    """The right to feed a run's trackers, until it is closed; None while another process has it."""
+    file = (run_folder / TRACKERS / LOCK).open("w")
+    if sys.platform == "win32":  # has no such lock
+        return file
     import fcntl
 
-    with (run_folder / TRACKERS / LOCK).open("w") as file:
-        deadline = math.inf
-        while True:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                pass
-            deadline = deadline if alive() else min(deadline, time.monotonic() + PATIENCE)
-            if time.monotonic() > deadline:
-                raise ResourceError(f"another mirror of {run_folder.name} does not end")
-            time.sleep(POLL)
-        yield
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
 
 
-def _build_trackers(run_folder: Path) -> list[tuple[str, Tracker]]:
+def build_trackers(run_folder: Path, *, insist: bool = False) -> list[tuple[str, Tracker]]:
     """The recipe's trackers by name; one that cannot be built is told in its account."""
     catalog = installed_plugins().catalog
     recipe = resolved(typed_recipe(read_document(run_folder / RECIPE), catalog))
+    folder = Path(read_record(run_folder).provenance.get("base", "."))
+    configs = {config.use.replace("/", "-"): config for config in recipe.trackers}
+    for name in configs:  # before anything can end this process
+        write_account(run_folder, name, complete=False, error=None)
     built: list[tuple[str, Tracker]] = []
-    seen: list[str] = []
-    for config in recipe.trackers:
-        name = config.use.replace("/", "-")
-        if name in seen:
-            error = f"the recipe names {config.use!r} more than once; a run has one of each tracker"
-            write_account(run_folder, f"{name}-again", rows=0, complete=False, error=error)
-            continue
-        seen.append(name)
+    for name, config in configs.items():
         try:
-            built.append((name, catalog.build("tracker", config, run_folder=run_folder, run_name=recipe.name)))
+            tracker = catalog.build(
+                "tracker", config, run_folder=run_folder, run_name=recipe.name, folder=folder, insist=insist
+            )
+            built.append((name, tracker))
         except (Exception, SystemExit) as cause:
             write_account(run_folder, name, rows=0, complete=False, error=cause_of(cause))
     return built

@@ -142,6 +142,12 @@ def test_watching_a_validation_split_that_is_not_there(faults: Faults, minimal: 
     assert line.startswith("recipe.yaml:7:")
 
 
+def test_a_tracker_that_is_named_twice(faults: Faults, minimal: str) -> None:
+    assert faults(minimal + "trackers: [wandb, csv, {use: wandb, mode: offline}]\n") == [
+        "recipe.yaml:7:24  trackers.2: tracker 'wandb' is named more than once; a run has one of each (the core)"
+    ]
+
+
 def test_only_what_is_contradictory_is_told(load: Load, minimal: str) -> None:
     data = "path: films.csv, split: {train: 0.9, validation: 0.0, test: 0.1}"
 

@@ -15,8 +15,19 @@ from typing import Any
 import pytest
 
 from lmkit.errors import ResourceError, UsageError
+from lmkit.records.process import this_process
 from lmkit.records.record import Failure, Interval, RunRecord, SplitResult
-from lmkit.records.store import create_run, find_run, list_runs, read_record, runs_folder, write_record
+from lmkit.records.store import (
+    create_run,
+    find_run,
+    list_runs,
+    read_record,
+    read_settings,
+    remove_run,
+    runs_folder,
+    write_recipe,
+    write_record,
+)
 
 ID = re.compile(r"\d{8}T\d{6}Z-films-[0-9a-f]{4}")
 
@@ -188,6 +199,24 @@ def test_a_run_that_died_before_its_first_record_is_listed_as_damaged(tmp_path: 
     assert [summary["state"] for summary in list_runs(tmp_path)] == ["damaged"]
 
 
+def test_a_run_whose_process_is_gone_is_listed_as_died(tmp_path: Path) -> None:
+    keep(tmp_path, "20260301T000000Z-films-0001", state="running", provenance={"process": this_process()})
+    gone = this_process() | {"began": "long ago"}
+    keep(tmp_path, "20260302T000000Z-films-0002", state="running", provenance={"process": gone})
+    elsewhere = this_process() | {"host": "elsewhere"}
+    keep(tmp_path, "20260303T000000Z-films-0003", state="running", provenance={"process": elsewhere})
+
+    assert [summary["state"] for summary in list_runs(tmp_path)] == ["running", "died", "running"]
+
+
+def test_a_run_is_listed_by_the_name_of_its_folder_whatever_its_summary_says(tmp_path: Path) -> None:
+    copied = tmp_path / "20260301T000000Z-films-0001"
+    copied.mkdir()
+    write_record(copied, record(".."))
+
+    assert [summary["id"] for summary in list_runs(tmp_path)] == [copied.name]
+
+
 def test_what_is_no_run_is_not_listed(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "todo.txt").write_text("")
@@ -211,6 +240,15 @@ def test_a_run_is_found_by_its_path_whatever_the_folder_of_runs_is(tmp_path: Pat
     mine = keep(tmp_path / "elsewhere", "20260301T101500Z-films-1f2e")
 
     assert find_run(tmp_path / "runs", str(mine)) == mine
+
+
+def test_the_run_that_one_stands_in_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = keep(tmp_path, "20260301T101500Z-films-1f2e")
+    (mine / "model").mkdir()
+
+    for place, wanted in ((mine, "."), (mine / "model", "..")):
+        monkeypatch.chdir(place)
+        assert find_run(tmp_path / "none", wanted) == mine.resolve()
 
 
 def test_a_whole_id_is_that_run_even_where_others_begin_with_it(tmp_path: Path) -> None:
@@ -256,3 +294,76 @@ def test_a_run_can_be_found_by_its_name_while_it_has_it_alone(tmp_path: Path) ->
     keep(tmp_path, "20260302T101500Z-films-0003")
     with pytest.raises(UsageError, match="of 2 runs"):
         find_run(tmp_path, "films")
+
+
+def test_no_folder_is_taken_for_a_run_because_of_a_recipe_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "recipe.yaml").write_text("name: films\n")
+    monkeypatch.chdir(tmp_path / "mine")
+
+    assert list_runs(tmp_path) == []
+    for wanted in ("", ".", "mine", "../mine"):
+        with pytest.raises(UsageError, match="no run is called"):
+            find_run(tmp_path, wanted)
+
+
+def test_a_damaged_run_can_be_found(tmp_path: Path) -> None:
+    run = tmp_path / "20260301T000000Z-films-0001"
+    run.mkdir()
+    (run / "recipe.yaml").write_text("name: films\n")
+
+    assert find_run(tmp_path, "0001") == run
+
+
+def test_a_removed_run_is_gone_with_all_its_files_and_no_other_is(tmp_path: Path) -> None:
+    run, other = keep(tmp_path, "20260301T000000Z-films-0001"), keep(tmp_path, "20260302T000000Z-films-0002")
+    (run / "model").mkdir()
+    (run / "model" / "weights").write_bytes(b"x" * 1000)
+
+    remove_run(run)
+
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def test_a_removal_that_is_killed_leaves_no_half_run_and_the_next_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, other = keep(tmp_path, "20260301T000000Z-films-0001"), keep(tmp_path, "20260302T000000Z-films-0002")
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lmkit.records.store.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove_run(run)
+    assert [summary["id"] for summary in list_runs(tmp_path)] == [other.name]
+    with pytest.raises(UsageError):
+        find_run(tmp_path, "0001")
+
+    remove_run(other)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_a_run_is_removed_and_what_it_leads_to_is_not(tmp_path: Path) -> None:
+    run = keep(tmp_path / "elsewhere", "20260301T000000Z-films-0001")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / run.name).symlink_to(run)
+
+    remove_run(find_run(tmp_path / "runs", "0001"))
+
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert (run / "record.json").is_file()
+
+
+def test_settings_have_dotted_keys(tmp_path: Path) -> None:
+    write_recipe(tmp_path, {"name": "films", "optimizer": {"use": "adamw", "betas": [0.9, 0.99]}, "trackers": []})
+    settings = {"name": "films", "optimizer.use": "adamw", "optimizer.betas.0": 0.9, "optimizer.betas.1": 0.99}
+
+    assert read_settings(tmp_path) == settings | {"trackers": []}
+    (tmp_path / "settings.json").unlink()
+    assert read_settings(tmp_path) == settings | {"trackers": []}
+    (tmp_path / "recipe.yaml").write_text("{")
+    assert read_settings(tmp_path) == {}

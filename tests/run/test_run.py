@@ -28,6 +28,7 @@ def test_a_finished_run_leaves_its_whole_record(recipe_file: Path) -> None:
         "record.json",
         "summary.json",
         "recipe.yaml",
+        "settings.json",
         "metrics.jsonl",
         "ledger.json",
         "log.txt",

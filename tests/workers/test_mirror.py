@@ -28,7 +28,7 @@ from lmkit.records.record import Interval, RunRecord, SplitResult, State
 from lmkit.records.store import write_record
 from lmkit.workers import feeding
 from lmkit.workers.feeding import feed_trackers
-from lmkit.workers.mirror import _build_trackers, start_mirror
+from lmkit.workers.mirror import start_mirror
 
 
 class Notebook:
@@ -39,6 +39,7 @@ class Notebook:
         self.held = held
         self.rows: list[Mapping[str, Any]] = []
         self.tables: dict[str, tuple[list[str], list[list[Any]]]] = {}
+        self.folders: dict[str, Path] = {}
         self.summary: dict[str, Any] | None = None
         self.failed: bool | None = None
 
@@ -53,6 +54,9 @@ class Notebook:
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         self.tables[name] = (list(columns), [list(row) for row in rows])
+
+    def artifact(self, name: str, folder: Path) -> None:
+        self.folders[name] = folder
 
     def finish(self, summary: Mapping[str, Any], failed: bool) -> None:
         self.summary, self.failed = dict(summary), failed
@@ -174,6 +178,46 @@ def test_a_run_that_did_not_finish_is_told_as_failed(run_folder: Path, state: St
     assert len(notebook.rows) == 1
 
 
+@pytest.mark.parametrize(("state", "given"), [("finished", True), ("failed", False), ("running", False)])
+def test_the_model_of_a_run_that_finished_is_given(run_folder: Path, state: State, given: bool) -> None:
+    notebook = Notebook()
+    (run_folder / "model").mkdir()
+    record(run_folder, state)
+
+    feed_trackers(run_folder, [("notebook", notebook)], over)
+
+    assert notebook.folders == ({"model": run_folder / "model"} if given else {})
+
+
+def test_more_patience_is_had_with_a_large_model(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeding, "UPLOAD_RATE", 1000.0)
+    (run_folder / "model").mkdir()
+    (run_folder / "model" / "weights").write_bytes(bytes(5000))
+    slow = Notebook()
+    slow.artifact = lambda name, folder: time.sleep(0.5)  # type: ignore[method-assign]
+    record(run_folder, "finished")
+
+    feed_trackers(run_folder, [("slow", slow)], over, patience=0.2)
+
+    assert account(run_folder, "slow")["complete"] is True
+
+
+def test_a_tracker_that_fails_is_not_started_again_where_that_is_not_wanted(run_folder: Path) -> None:
+    starts: list[float] = []
+    broken = Notebook()
+
+    def start(_: Any) -> None:
+        starts.append(time.monotonic())
+        raise OSError("no network")
+
+    broken.start = start  # type: ignore[method-assign]
+
+    feed_trackers(run_folder, [("broken", broken)], over, again=False)
+
+    assert len(starts) == 1
+    assert account(run_folder, "broken")["error"] == "OSError: no network"
+
+
 def test_a_later_mirror_goes_on_at_the_trackers_cursor(run_folder: Path) -> None:
     write_rows(run_folder, [1, 2, 3])
     notebook = Notebook(held=2)
@@ -219,7 +263,7 @@ def test_a_row_that_is_half_written_is_left_for_later(run_folder: Path) -> None:
     assert [row["step"] for row in notebook.rows] == [1]
 
 
-@pytest.mark.parametrize("method", ["start", "cursor", "log", "table", "finish"])
+@pytest.mark.parametrize("method", ["start", "cursor", "log", "table", "artifact", "finish"])
 def test_a_tracker_that_raises_is_told_of_and_harms_no_other(run_folder: Path, method: str) -> None:
     failure = SystemExit("bye") if method == "log" else ValueError("no space left")
 
@@ -228,6 +272,7 @@ def test_a_tracker_that_raises_is_told_of_and_harms_no_other(run_folder: Path, m
 
     broken, notebook = Notebook(), Notebook()
     setattr(broken, method, fail)
+    (run_folder / "model").mkdir()
     write_rows(run_folder, [1, 2])
     write_predictions(run_folder, 2)
     record(run_folder, "finished")
@@ -238,7 +283,7 @@ def test_a_tracker_that_raises_is_told_of_and_harms_no_other(run_folder: Path, m
     assert str(failure) in account(run_folder, "broken")["error"]
     assert account(run_folder, "notebook")["complete"] is True
     assert len(notebook.rows) == 2
-    if method == "table":
+    if method in ("table", "artifact"):
         assert broken.summary == notebook.summary  # the rest is not kept back
 
 
@@ -396,9 +441,9 @@ def test_neither_the_mirror_nor_its_tracker_imports_torch(run_folder: Path) -> N
 import sys
 from pathlib import Path
 from lmkit.workers.feeding import feed_trackers
-from lmkit.workers.mirror import _build_trackers
+from lmkit.workers.mirror import build_trackers
 assert "wandb" not in sys.modules
-feed_trackers(Path({str(run_folder)!r}), _build_trackers(Path({str(run_folder)!r})), lambda: False)
+feed_trackers(Path({str(run_folder)!r}), build_trackers(Path({str(run_folder)!r})), lambda: False)
 print(sorted({{"torch", "transformers", "pytorch_lightning", "wandb"}} & set(sys.modules)))
 """
     write_predictions(run_folder, 1)
@@ -424,16 +469,6 @@ def test_the_mirror_of_a_resumed_run_waits_for_the_one_of_the_killed_attempt(run
     assert second.finish(seconds=20) == []
     assert account(run_folder, "wandb")["rows"] == 3
     assert len(account(run_folder, "wandb")["closed"]) == 2  # each had a segment of its own, one after the other
-
-
-def test_a_tracker_named_twice_is_told_and_the_first_is_mirrored(run_folder: Path) -> None:
-    recipe = (run_folder / "recipe.yaml").read_text()
-    (run_folder / "recipe.yaml").write_text(recipe + "- {use: wandb, mode: disabled}\n")
-
-    names = [name for name, _ in _build_trackers(run_folder)]
-
-    assert names == ["wandb"]
-    assert "more than once" in account(run_folder, "wandb-again")["error"]
 
 
 def test_a_mirror_that_cannot_begin_is_told_by_finish(run_folder: Path) -> None:

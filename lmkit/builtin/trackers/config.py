@@ -6,7 +6,30 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from lmkit.component import FilePath
 from lmkit.kinds.tracker import TrackerConfig
+
+
+class CsvTrackerConfig(TrackerConfig):
+    """Keeps the rows as a table for spreadsheets: metrics.csv, and a file for each split's predictions."""
+
+    use: Literal["csv"]
+
+    folder: FilePath | None = None
+    """Where to; each run has a folder of its own in it. By default trackers/csv in the run folder."""
+
+
+class TensorboardConfig(TrackerConfig):
+    """Writes TensorBoard's event files: each number over its step, the recipe as a text and as hyperparameters.
+
+    Needs the extra: `pip install 'lmkit[tensorboard]'`.
+    """
+
+    use: Literal["tensorboard"]
+
+    folder: FilePath | None = None
+    """Where to; each run has a folder of its own in it. By default trackers/tensorboard in the run folder, where
+    `tensorboard --logdir runs` finds it."""
 
 
 class WandbConfig(TrackerConfig):
@@ -15,9 +38,10 @@ class WandbConfig(TrackerConfig):
     use: Literal["wandb"]
 
     mode: Literal["auto", "online", "offline", "disabled"] = "auto"
-    """`online` sends at once; `offline` keeps W&B's files in the run folder for `wandb sync`; `auto` is online
-    where an API key is found (WANDB_API_KEY, or ~/.netrc for the server), offline elsewhere. A server that cannot
-    be reached makes it offline for this run. The variable WANDB_MODE wins over this; nothing ever asks for a key."""
+    """`online` sends at once; `offline` keeps W&B's files in the run folder; `auto` is online where an API key is
+    found (WANDB_API_KEY, or ~/.netrc for the server), offline elsewhere. A server that cannot be reached makes it
+    offline for this run. `lmkit runs sync` sends what is offline later. The variable WANDB_MODE wins over this;
+    nothing ever asks for a key."""
 
     project: str = "lmkit"
     """The W&B project; WANDB_PROJECT wins over this."""
@@ -28,6 +52,9 @@ class WandbConfig(TrackerConfig):
     group: str | None = None
     """A name that W&B lists runs under together, such as that of a study."""
 
+    job_type: str | None = None
+    """What sort of run it is within its group, such as `train` or `ablation`."""
+
     tags: tuple[str, ...] = ()
     """Words to filter runs by."""
 
@@ -36,6 +63,9 @@ class WandbConfig(TrackerConfig):
 
     table_rows: Annotated[int, Field(ge=0, le=10_000)] = 1000
     """Rows of each split's predictions that W&B is given as a table; 0 for none."""
+
+    artifact: bool = False
+    """Whether W&B is given the model's folder as an artifact when the run has finished."""
 
     timeout: Annotated[float, Field(gt=0)] = 15.0
     """Seconds to wait for the server to answer before the run is mirrored offline. Only the mirror waits."""

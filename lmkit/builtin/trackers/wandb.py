@@ -24,8 +24,12 @@ FINISH_TIMEOUT = 40.0
 """Seconds in which the server must have taken what is left when the run is over."""
 
 
-def build_wandb(config: WandbConfig, run_folder: Path, run_name: str) -> WandbTracker:
-    return WandbTracker(config, run_folder, run_name)
+UPLOAD_RATE = 1e6
+"""Bytes of the model a second, at least, that the server is expected to take."""
+
+
+def build_wandb(config: WandbConfig, run_folder: Path, run_name: str, insist: bool = False) -> WandbTracker:
+    return WandbTracker(config, run_folder, run_name, insist)
 
 
 class WandbTracker:
@@ -38,8 +42,9 @@ class WandbTracker:
     offline may `wandb sync` bring it rows that it had: none is lost then, and some can be there twice.
     """
 
-    def __init__(self, config: WandbConfig, run_folder: Path, run_name: str) -> None:
+    def __init__(self, config: WandbConfig, run_folder: Path, run_name: str, insist: bool) -> None:
         self._config = config
+        self._insist = insist
         self._name = run_name
         self._id = re.sub(r"[^A-Za-z0-9_-]", "-", run_folder.resolve().name)[:128]
         self._trackers = run_folder.resolve() / "trackers"
@@ -48,17 +53,24 @@ class WandbTracker:
         self._cursor = 0
 
     def start(self, config: Mapping[str, Any]) -> None:
-        """Open a segment: online where that is wanted and W&B answers, else offline."""
+        """Open a segment: online where that is wanted and W&B answers, else offline.
+
+        Raises ResourceError where the tracker insists on the server and it cannot be reached.
+        """
         wanted = _environment_mode() or self._config.mode
         if wanted == "disabled":
             return
         self._prepare_environment()
         _forget_service()
-        mode: Mode = _mode_by_key() if wanted == "auto" else wanted
+        mode: Mode = _insisted() if self._insist else _mode_by_key() if wanted == "auto" else wanted
         note = None
         try:
             self._run = self._open(mode, config)
         except Exception as cause:
+            if self._insist:
+                _forget_service()
+                self._keep_only(self._account().get("closed") or [])
+                raise ResourceError(f"W&B could not be reached: {_first_line(cause)}") from cause
             if mode == "offline":
                 raise
             _forget_service()
@@ -76,7 +88,7 @@ class WandbTracker:
         self._keep_only([*closed, segment.name])
         folder = segment.relative_to(self._trackers.parent).as_posix()
         if note:
-            note = f"{note}; `wandb sync {segment}` sends it"
+            note = f"{note}; `lmkit runs sync {self._trackers.parent.name}` sends it"
         self._tell(mode=mode, url=self._run.url, folder=folder, note=note, held=held, closed=closed)
 
     def cursor(self) -> int:
@@ -95,6 +107,17 @@ class WandbTracker:
             table = wandb.Table(columns=list(columns), data=kept, allow_mixed_types=True)
             self._run.summary.update({name: table})
 
+    def artifact(self, name: str, folder: Path) -> None:
+        """Log a folder as the newest version of `<run's name>-<name>`; W&B keeps equal ones once."""
+        if self._run is None or not self._config.artifact:
+            return
+        artifact = wandb.Artifact(f"{self._name}-{name}", type=name, metadata={"run": self._id})
+        artifact.add_dir(str(folder), policy="immutable", skip_cache=True)  # no copies: the run keeps the files
+        logged = self._run.log_artifact(artifact)
+        if not self._run.offline:
+            size = sum(path.stat().st_size for path in folder.rglob("*"))
+            logged.wait(timeout=round(FINISH_TIMEOUT + size / UPLOAD_RATE))
+
     def finish(self, summary: Mapping[str, Any], failed: bool) -> None:
         """Close the segment. Raises ResourceError when the server has not taken everything in time."""
         if self._run is None:
@@ -105,7 +128,8 @@ class WandbTracker:
             self._run.finish(exit_code=1 if failed else 0)
         except TimeoutError as cause:
             raise ResourceError(
-                f"W&B did not take everything within {FINISH_TIMEOUT:g} s; `wandb sync {segment}` sends the rest"
+                f"W&B did not take everything within {FINISH_TIMEOUT:g} s; "
+                f"`lmkit runs sync {self._trackers.parent.name}` sends the rest"
             ) from cause
         self._run = None
         wandb.teardown()  # its service may still be writing when `finish` returns
@@ -141,6 +165,7 @@ class WandbTracker:
             project=os.environ.get("WANDB_PROJECT") or self._config.project,
             entity=self._config.entity,
             group=self._config.group,
+            job_type=self._config.job_type,
             tags=self._config.tags or None,
             notes=self._config.notes,
             name=self._name,
@@ -189,6 +214,13 @@ def _environment_mode() -> Mode | None:
     if said in modes:
         return modes[said]
     return "offline" if os.environ.get("LMKIT_OFFLINE", "") not in ("", "0") else None
+
+
+def _insisted() -> Mode:
+    """Online. Raises ResourceError where a variable forbids it."""
+    if _environment_mode() == "offline":
+        raise ResourceError("WANDB_MODE or LMKIT_OFFLINE says that this machine is offline; unset it to send the run")
+    return "online"
 
 
 def _forget_service() -> None:

@@ -52,9 +52,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
         yield server
 
 
-def tracker(run_folder: Path, mode: str = "auto", **settings: Any) -> WandbTracker:
+def tracker(run_folder: Path, mode: str = "auto", *, insist: bool = False, **settings: Any) -> WandbTracker:
     config = WandbConfig.model_validate({"use": "wandb", "mode": mode, **settings})
-    return build_wandb(config, run_folder=run_folder, run_name="senti.ment")
+    return build_wandb(config, run_folder=run_folder, run_name="senti.ment", insist=insist)
 
 
 def started(run_folder: Path, mode: str = "auto", **settings: Any) -> WandbTracker:
@@ -78,7 +78,15 @@ def account(run_folder: Path) -> dict[str, Any]:
 def test_an_offline_run_holds_every_row_once_the_recipe_the_predictions_and_the_summary(run_folder: Path) -> None:
     rows = [row(10, **{"train/loss": 0.7}), row(20, **{"train/loss": None}), row(20, "validation", **{"accuracy": 0.5})]
 
-    it = started(run_folder, "offline", project="films", group="study", tags=("small", "cpu"), notes="A try.")
+    it = started(
+        run_folder,
+        "offline",
+        project="films",
+        group="study",
+        job_type="ablation",
+        tags=("small", "cpu"),
+        notes="A try.",
+    )
     it.log(rows[:1])
     it.log(rows[1:])
     it.table("predictions/test", ["id", "text", "scores"], [[0, "good", [0.1, 0.9]], [1, None, [0.8, 0.2]]])
@@ -96,6 +104,7 @@ def test_an_offline_run_holds_every_row_once_the_recipe_the_predictions_and_the_
     assert files.exit_code(segment) == 0
     opened = files.run(segment)
     assert (opened.display_name, opened.project, opened.run_group) == ("senti.ment", "films", "study")
+    assert opened.job_type == "ablation"
     assert (list(opened.tags), opened.notes) == (["small", "cpu"], "A try.")
     assert opened.run_id == "20260301T101500Z-senti-ment-1f2e"
 
@@ -299,7 +308,7 @@ def test_a_run_whose_server_cannot_be_reached_is_mirrored_offline_and_says_so(
     assert [r["step"] for r in files.history(segment)] == [1]
     told = account(run_folder)
     assert told["mode"] == "offline"
-    assert f"wandb sync {segment.parent}" in told["note"]
+    assert told["note"].endswith(f"`lmkit runs sync {RUN}` sends it")
     assert sorted(p.name for p in (run_folder / "trackers" / "wandb").glob("*run-*")) == [segment.parent.name]
 
 
@@ -321,7 +330,7 @@ def test_a_server_that_falls_silent_blocks_nothing_and_a_new_start_keeps_all_row
     it.log([row(step) for step in range(200)])
     assert time.monotonic() - began < 1.0
 
-    with pytest.raises(ResourceError, match="wandb sync"):
+    with pytest.raises(ResourceError, match="lmkit runs sync"):
         it.finish({}, failed=False)
     assert time.monotonic() - began < 4.0
     it.start(RECIPE)
@@ -331,6 +340,101 @@ def test_a_server_that_falls_silent_blocks_nothing_and_a_new_start_keeps_all_row
 
     [segment] = files.offline_segments(run_folder)
     assert [r["step"] for r in files.history(segment)] == list(range(200))
+
+
+@pytest.fixture
+def model(run_folder: Path) -> Path:
+    folder = run_folder / "model"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "deeper" / "model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+def test_the_model_is_an_artifact_offline_when_the_settings_ask_for_it(run_folder: Path, model: Path) -> None:
+    it = started(run_folder, "offline", artifact=True)
+    it.artifact("model", model)
+    it.finish({}, failed=False)
+
+    [segment] = files.offline_segments(run_folder)
+    [artifact] = files.artifacts(segment)
+    assert (artifact.name, artifact.type) == ("senti.ment-model", "model")
+    listed = {entry.path: entry.local_path for entry in artifact.manifest.contents}
+    assert listed == {  # the run's own files, of which there is no copy
+        "config.json": str(model / "config.json"),
+        "deeper/model.safetensors": str(model / "deeper" / "model.safetensors"),
+    }
+    assert not list((run_folder / "trackers").rglob("*.safetensors"))
+
+
+def test_the_model_is_an_artifact_on_the_server_when_the_settings_ask_for_it(
+    run_folder: Path, server: WandbServer, model: Path
+) -> None:
+    it = started(run_folder, artifact=True)
+    it.log([row(1)])
+    it.artifact("model", model)
+    it.finish({}, failed=False)
+
+    artifact = wandb.Artifact("again", type="model")
+    artifact.add_dir(str(model))
+    [sent] = [told for told in server.artifacts if told["artifactTypeName"] == "model"]
+    assert sent["artifactCollectionName"] == "senti.ment-model"
+    assert sent["digest"] == artifact.digest
+    [run] = server.runs.values()
+    assert [r["step"] for r in run["history"]] == [1]
+
+
+def test_without_being_asked_no_artifact_is_made(run_folder: Path, model: Path) -> None:
+    it = started(run_folder, "offline")
+    it.artifact("model", model)
+    it.finish({}, failed=False)
+
+    [segment] = files.offline_segments(run_folder)
+    assert files.artifacts(segment) == []
+
+
+@pytest.mark.parametrize("mode", ["auto", "online", "offline"])
+def test_one_that_insists_sends_what_was_offline_whatever_made_it_so(
+    run_folder: Path, server: WandbServer, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("WANDB_MODE", "offline")
+        first = started(run_folder, mode)
+        first.log([row(1), row(2)])
+        first.finish({}, failed=False)
+
+    it = tracker(run_folder, mode, insist=True)
+    it.start(RECIPE)
+    it.log([row(1), row(2)][it.cursor() :])
+    it.finish({}, failed=False)
+
+    [run] = server.runs.values()
+    assert [r["step"] for r in run["history"]] == [1, 2]
+    assert account(run_folder)["mode"] == "online"
+    assert files.offline_segments(run_folder) == []
+
+
+@pytest.mark.parametrize("obstacle", ["no key", "no server", "WANDB_MODE"])
+def test_one_that_insists_says_why_it_cannot_and_keeps_what_is_offline(
+    run_folder: Path, server: WandbServer, monkeypatch: pytest.MonkeyPatch, obstacle: str
+) -> None:
+    first = started(run_folder, "offline")
+    first.log([row(1)])
+    first.finish({}, failed=False)
+    if obstacle == "no key":
+        monkeypatch.delenv("WANDB_API_KEY")
+    elif obstacle == "no server":
+        server.behaviour = "error"
+    else:
+        monkeypatch.setenv("WANDB_MODE", "offline")
+
+    it = tracker(run_folder, "auto", insist=True, timeout=0.5)
+    with pytest.raises(ResourceError, match="W&B could not be reached|says that this machine is offline"):
+        it.start(RECIPE)
+
+    [segment] = files.offline_segments(run_folder)
+    assert [r["step"] for r in files.history(segment)] == [1]
+    assert [path.name for path in (run_folder / "trackers" / "wandb").glob("*run-*")] == [segment.parent.name]
 
 
 def test_settings_are_checked() -> None:

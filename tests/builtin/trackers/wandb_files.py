@@ -58,6 +58,17 @@ def table(path: Path, name: str) -> dict[str, Any]:
     return dict(json.loads((path.parent / "files" / summary(path)[name]["path"]).read_text()))
 
 
+def artifacts(path: Path) -> list[Any]:
+    """The artifacts that a run logged, W&B's own for tables and history left out."""
+    found = []
+    for record in _records(path):
+        if _kind(record) == "request" and record.request.WhichOneof("request_type") == "log_artifact":
+            found.append(record.request.log_artifact.artifact)
+        elif _kind(record) == "artifact":
+            found.append(record.artifact)
+    return [artifact for artifact in found if artifact.type == "model"]
+
+
 def _records(path: Path) -> Iterator[Any]:
     for content in _contents(path.read_bytes()):
         record = wandb_internal_pb2.Record()

@@ -12,6 +12,27 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
+ARTIFACT = {
+    "id": "a",
+    "artifactSequence": {"name": "model", "project": None},
+    "versionIndex": 0,
+    "artifactType": {"name": "model"},
+    "description": None,
+    "metadata": None,
+    "ttlDurationSeconds": -1,
+    "ttlIsInherited": True,
+    "tags": [],
+    "historyStep": None,
+    "state": "COMMITTED",
+    "size": 9,
+    "digest": "d",
+    "commitHash": None,
+    "fileCount": 1,
+    "createdAt": "2026-03-01T10:15:00",
+    "updatedAt": None,
+}
+"""What the server tells of any artifact that it is asked for."""
+
 Behaviour = Literal["well", "error", "silence"]
 
 
@@ -25,6 +46,7 @@ class WandbServer(ThreadingHTTPServer):
         self.behaviour: Behaviour = "well"
         self.runs: dict[str, dict[str, Any]] = {}
         self.files: dict[str, bytes] = {}
+        self.artifacts: list[dict[str, Any]] = []
 
     @property
     def url(self) -> str:
@@ -101,11 +123,13 @@ class _Conversation(BaseHTTPRequestHandler):
             files = [{"name": file, "uploadUrl": f"{folder}/{file}"} for file in variables["files"]]
             return {"createRunFiles": {"runID": variables["run"], "uploadHeaders": [], "files": files}}
         if name == "CreateArtifact":  # one that the server has already: nothing more is asked
+            self.server.artifacts.append(variables.get("input") or variables)
             sequence = {"id": "sequence", "latestArtifact": None}
             return {"createArtifact": {"artifact": {"id": "a", "state": "COMMITTED", "artifactSequence": sequence}}}
         viewer = {"id": "u", "entity": "team", "username": "someone", "flags": "{}", "teams": {"edges": []}}
         fixed: dict[str, dict[str, Any]] = {
             "Viewer": {"viewer": viewer},
+            "ArtifactByID": {"artifact": ARTIFACT},
             "ArtifactType": {"project": {"artifact": None}},
             "RunStoppedStatus": {"project": {"run": {"stopped": False}}},
         }
