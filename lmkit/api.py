@@ -30,6 +30,7 @@ from lmkit.records.store import (
     LOG,
     METRICS,
     PREDICTIONS,
+    RECIPE,
     create_run,
     find_run,
     read_record,

@@ -39,8 +39,11 @@ except SystemExit:
     "program",
     [
         pytest.param(commands("--help"), id="lmkit --help"),
-        pytest.param(commands("runs"), id="lmkit runs"),
+        pytest.param(commands("runs --where state=failed --sort seed"), id="lmkit runs"),
         pytest.param(commands("runs show nothing"), id="lmkit runs show"),
+        pytest.param(commands("runs diff a b"), id="lmkit runs diff"),
+        pytest.param(commands("runs remove nothing"), id="lmkit runs remove"),
+        pytest.param(commands("runs sync"), id="lmkit runs sync"),
         pytest.param(commands("run recipes/sentiment.yaml optimizer.lr=fast"), id="lmkit run, with a wrong recipe"),
         pytest.param(commands("check recipes/sentiment.yaml recipes/tagging.yaml"), id="lmkit check"),
         pytest.param(commands("explain recipes/sentiment.yaml train"), id="lmkit explain"),

@@ -20,7 +20,7 @@ app = typer.Typer(
 plugins_app = typer.Typer(
     help="List plugins, and show what their components ask for.", rich_markup_mode=None, invoke_without_command=True
 )
-runs_app = typer.Typer(help="List runs and tell what came of them.", rich_markup_mode=None, invoke_without_command=True)
+runs_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 
 RunsFolder = Annotated[
     Path | None, typer.Option("--runs", metavar="DIR", help="Folder of runs; by default LMKIT_RUNS, else ./runs.")
@@ -48,6 +48,17 @@ PluginFiles = Annotated[
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Settings to change: optimizer.lr=3e-5 model=lstm"),
+]
+RunId = Annotated[str, typer.Argument(metavar="ID", help="A run's id, or the beginning or end of one.")]
+RunIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Runs' ids, or the beginnings or ends of some.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="CONDITION",
+        help="Only runs of which it holds: KEY=VALUE, !=, <, <=, >, >=, ~ (contains); may be repeated. A key is "
+        "recipe, state, seed, started, a measure (test/accuracy) or a setting (optimizer.lr).",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 
@@ -337,13 +348,29 @@ def show_component(
 
 @runs_app.callback()
 def runs(
-    context: typer.Context, folder: RunsFolder = None, as_json: AsJson = False, plugin: PluginFiles = None
+    context: typer.Context,
+    where: Where = None,
+    sort: Annotated[
+        list[str] | None,
+        typer.Option("--sort", metavar="KEY", help="Sort by a measure, best first, or by another key, rising."),
+    ] = None,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Turn the order round.")] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", min=0, help="Show N runs: the first by --sort, else the newest."),
+    ] = None,
+    folder: RunsFolder = None,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
 ) -> None:
-    """List runs, oldest first. `lmkit runs show ID` tells one."""
+    """List runs, oldest first, or those that --where chooses. `lmkit runs show ID` tells one.
+
+    Example: lmkit runs --where recipe=sentiment --where 'optimizer.lr<=1e-3' --sort test/accuracy --limit 5
+    """
     if context.invoked_subcommand is None:
         from lmkit.cli.runs import list_command
 
-        list_command(folder, as_json)
+        list_command(folder, where or (), sort or (), reverse, limit, as_json)
     else:
         context.obj = folder
 
@@ -351,15 +378,78 @@ def runs(
 @runs_app.command("show")
 def show(
     context: typer.Context,
-    wanted: Annotated[str, typer.Argument(metavar="ID", help="A run's id, or the beginning or end of one.")],
+    wanted: RunId,
     folder: RunsFolder = None,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
 ) -> None:
     """Tell one run: what was run, on what, and what came of it."""
-    from lmkit.cli.runs import show_command
+    from lmkit.cli.runs_show import show_command
 
     show_command(wanted, folder or context.obj, as_json)
+
+
+@runs_app.command("diff")
+def diff(
+    context: typer.Context,
+    first: Annotated[str, typer.Argument(metavar="A", help="A run's id, or the beginning or end of one.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another's.")],
+    folder: RunsFolder = None,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+) -> None:
+    """Tell what differs between two runs: settings, data, code, packages, machine, results."""
+    from lmkit.cli.runs_diff import diff_command
+
+    diff_command(first, second, folder or context.obj, as_json)
+
+
+@runs_app.command("path")
+def path(context: typer.Context, wanted: RunId, folder: RunsFolder = None, plugin: PluginFiles = None) -> None:
+    """Print a run's folder.
+
+    Example: cd "$(lmkit runs path ID)"
+    """
+    from lmkit.cli.runs import path_command
+
+    path_command(wanted, folder or context.obj)
+
+
+@runs_app.command("remove")
+def remove(
+    context: typer.Context,
+    wanted: RunIds = None,
+    where: Where = None,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    folder: RunsFolder = None,
+    plugin: PluginFiles = None,
+) -> None:
+    """Delete runs, after a question. A run that is still alive is refused.
+
+    Example: lmkit runs remove --where state=failed --where 'started<2026-01-01'
+    """
+    from lmkit.cli.runs_remove import remove_command
+
+    remove_command(wanted or (), where or (), folder or context.obj, yes)
+
+
+@runs_app.command("sync")
+def sync(
+    context: typer.Context,
+    wanted: RunIds = None,
+    folder: RunsFolder = None,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+) -> None:
+    """Send trackers what they lack: of the runs named, else of all.
+
+    Runs that were mirrored offline are sent to their server. It may be done again and again, and while runs go on.
+
+    Exit codes: 0 done, 4 a tracker could not be reached.
+    """
+    from lmkit.cli.runs_sync import sync_command
+
+    sync_command(wanted or (), folder or context.obj, as_json)
 
 
 app.add_typer(plugins_app, name="plugins")

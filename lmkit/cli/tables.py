@@ -28,8 +28,8 @@ def result_table(split: str, result: SplitResult) -> Table:
             if interval.low is not None and interval.high is not None
             else ""
         )
-        baselines = [_number(values.get(measure)) for values in result.baselines.values()]
-        table.add_row(measure.replace("_", " "), _number(interval.value), spread, *baselines)
+        baselines = [shown_number(values.get(measure)) for values in result.baselines.values()]
+        table.add_row(measure.replace("_", " "), shown_number(interval.value), spread, *baselines)
     return table
 
 
@@ -55,5 +55,5 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def _number(value: float | None) -> str:
+def shown_number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
