@@ -45,6 +45,8 @@ except SystemExit:
         pytest.param(commands("runs remove nothing"), id="lmkit runs remove"),
         pytest.param(commands("runs sync"), id="lmkit runs sync"),
         pytest.param(commands("run recipes/sentiment.yaml optimizer.lr=fast"), id="lmkit run, with a wrong recipe"),
+        pytest.param(commands("predict nothing text"), id="lmkit predict, of a run that is not there"),
+        pytest.param(commands("evaluate nothing --data rows.csv"), id="lmkit evaluate, of a run that is not there"),
         pytest.param(commands("check recipes/sentiment.yaml recipes/tagging.yaml"), id="lmkit check"),
         pytest.param(commands("explain recipes/sentiment.yaml train"), id="lmkit explain"),
         pytest.param(commands("plugins"), id="lmkit plugins"),
