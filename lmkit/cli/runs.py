@@ -66,6 +66,6 @@ def path_command(wanted: str, folder: Path | None) -> None:
 
 
 def shown_length(seconds: float | None) -> str:
-    if seconds is None:
+    if not seconds:  # not known before the run's end
         return ""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"

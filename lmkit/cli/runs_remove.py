@@ -10,6 +10,7 @@ import typer
 
 from lmkit.errors import StoppedError, UsageError
 from lmkit.records.listing import choose_runs
+from lmkit.records.process import lives
 from lmkit.records.store import TRACKERS, find_run, read_summary, remove_run, runs_folder, size_of
 from lmkit.workers.mirror import lock_trackers
 
@@ -45,8 +46,9 @@ def _cause_to_keep(run: Path) -> str | None:
     summary = read_summary(run)
     if summary.get("state") == "running":
         process = summary.get("process") or {}
-        where = f" on {process['host']}" if process.get("host") else ""
-        return f"is running{where}, as far as this machine can tell; stop it first, or `rm -r {run}` if it is dead"
+        if lives(process):
+            return f"is running, as process {process['id']}; stop it first"
+        return f"may be running on {process.get('host', 'another machine')}; where it is dead: rm -r {run}"
     if (run / TRACKERS).is_dir():
         lock = lock_trackers(run)
         if lock is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -326,8 +327,17 @@ def test_a_run_that_is_alive_is_not_removed_and_neither_are_those_named_with_it(
     told = lmkit("runs", "remove", run, FAILED, "--yes")
 
     assert told.code == 2
-    assert told.err.startswith(f"nothing was removed:\n{run} is running on ")
+    assert told.err == f"nothing was removed:\n{run} is running, as process {os.getpid()}; stop it first\n"
     assert len(list_runs(runs)) == 3
+
+
+def test_a_run_on_another_machine_is_not_removed_and_the_way_out_is_told(lmkit: Call, runs: Path) -> None:
+    run = keep_running(runs, this_process() | {"host": "elsewhere"})
+
+    told = lmkit("runs", "remove", run, "--yes")
+
+    assert told.code == 2
+    assert told.err.endswith(f"{run} may be running on elsewhere; where it is dead: rm -r {runs / run}\n")
 
 
 def test_a_run_that_died_can_be_removed(lmkit: Call, runs: Path) -> None:
