@@ -248,7 +248,7 @@ class Run:
                 self.folder,
                 trained,
                 recipe,
-                installed_plugins().catalog,
+                installed_plugins(),
                 progress or NoProgress(),
                 elsewhere=elsewhere,
                 splits=splits,

@@ -21,6 +21,9 @@ plugins_app = typer.Typer(
     help="List plugins, and show what their components ask for.", rich_markup_mode=None, invoke_without_command=True
 )
 runs_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+cache_app = typer.Typer(
+    help="Tell what is kept to save work, and remove it.", rich_markup_mode=None, no_args_is_help=True
+)
 
 RunsFolder = Annotated[
     Path | None, typer.Option("--runs", metavar="DIR", help="Folder of runs; by default LMKIT_RUNS, else ./runs.")
@@ -452,8 +455,39 @@ def sync(
     sync_command(wanted or (), folder or context.obj, as_json)
 
 
+@cache_app.command("list")
+def list_cache(as_json: AsJson = False) -> None:
+    """List what the cache holds, by sort: rows, tokenizers, features, and what plugins keep."""
+    from lmkit.cli.cache import list_command
+
+    list_command(as_json)
+
+
+@cache_app.command("clear")
+def clear_cache(
+    sorts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SORT", help="What to remove; by default rows, tokenizers and features."),
+    ] = None,
+    unused: Annotated[
+        float | None,
+        typer.Option("--unused", metavar="DAYS", min=0, help="Only what was not used for so many days."),
+    ] = None,
+) -> None:
+    """Remove what the cache holds. What lmkit made is made again when it is needed; runs are not touched.
+
+    Example: lmkit cache clear --unused 30
+
+    What plugins keep, such as downloaded wheels, is removed only where it is named.
+    """
+    from lmkit.cli.cache import clear_command
+
+    clear_command(tuple(sorts or ()), unused)
+
+
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(runs_app, name="runs")
+app.add_typer(cache_app, name="cache")
 
 
 def main() -> None:

@@ -1,32 +1,37 @@
-"""The cache: what was made of the rows, by sort and by a hash of all that went into it; made once, then read.
-
-Features are memory-mapped Arrow. `cached` keeps what is of another sort.
-"""
+"""The cache: what was made of data, by sort and by a hash of all that went into it; made once, then read."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from time import time
+from typing import TypeVar
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
-from lmkit.kinds.task import Features, Ragged
 from lmkit.records.files import disk_errors, write_atomic
 
 FORMAT = 1
 
-FEATURES, TOKENIZERS = SORTS = ("features", "tokenizers")
-"""The folders of the cache."""
+ROWS, TOKENIZERS, FEATURES = MADE = ("rows", "tokenizers", "features")
+"""The folders of what lmkit makes, which it makes again. Plugins may keep other things beside them."""
+
+LOCK = ".lock"
 
 Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the cache holds of one sort."""
+
+    sort: str
+    entries: int
+    size: int
+    """Bytes."""
+    used: float | None
+    """When one of them was used last, in seconds since 1970."""
 
 
 def cache_folder() -> Path:
@@ -35,23 +40,6 @@ def cache_folder() -> Path:
 
     chosen = os.environ.get("LMKIT_CACHE")
     return Path(chosen) if chosen else user_cache_path("lmkit")
-
-
-def cache_key(table: pa.Table, columns: list[str], *settings: Any) -> str:
-    """A hash of the rows' values in these columns and of all that makes features of them."""
-    found = hashlib.blake2b(digest_size=16)
-    found.update(json.dumps([FORMAT, *settings], sort_keys=True, default=str).encode())
-    for name in columns:
-        values = table[name].combine_chunks()
-        for buffer in pa.concat_arrays([values]).buffers():  # without the offset of a slice
-            found.update((-1 if buffer is None else buffer.size).to_bytes(8, "little", signed=True))
-            found.update(b"" if buffer is None else memoryview(buffer))
-    return found.hexdigest()
-
-
-def cached_features(key: str, make: Callable[[], Features]) -> tuple[Features, bool]:
-    """The features stored under `key`, and whether they were there; where not, one process makes and stores them."""
-    return cached(FEATURES, f"{key}.arrow", _read, make, lambda features: partial(_write, features=features))
 
 
 def cached(
@@ -72,9 +60,11 @@ def cached(
     path = folder / name
     with disk_errors(folder):
         if (found := read(path)) is not None:
+            with suppress(OSError):
+                os.utime(path)  # it was used, which `clear_cache` goes by
             return found, True
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
+        with FileLock(path.with_suffix(LOCK)):
             if (found := read(path)) is not None:
                 return found, True
             made = make()
@@ -83,36 +73,52 @@ def cached(
             return made, False
 
 
-def clear_cache() -> None:
-    """Remove all that is in the cache; it is made again when it is needed."""
-    for sort in SORTS:
-        shutil.rmtree(cache_folder() / sort, ignore_errors=True)
+def list_cache() -> list[Kept]:
+    """What there is, by sort; what plugins keep as well."""
+    folder = cache_folder()
+    sorts = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    return [_kept(sort) for sort in (*(name for name in MADE if name in sorts), *(n for n in sorts if n not in MADE))]
 
 
-def _write(path: Path, features: Features) -> None:
-    columns: dict[str, pa.Array] = {"weight": pa.array(features.weight), "cut": pa.array(features.cut)}
-    for name, column in features.columns.items():
-        if isinstance(column, Ragged):
-            columns[f"list:{name}"] = pa.LargeListArray.from_arrays(pa.array(column.offsets), pa.array(column.values))
-        else:
-            columns[f"number:{name}"] = pa.array(column)
-    table = pa.table(columns)
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table, max_chunksize=max(1, table.num_rows))
+def clear_cache(sorts: Sequence[str] = MADE, unused: float = 0) -> Kept:
+    """Remove what is kept of these sorts and was not used for so many seconds; what is being made stays.
+
+    What was removed, all sorts together.
+    """
+    removed = size = 0
+    for sort in sorts:
+        for path in _entries(sort):
+            if time() - path.stat().st_mtime < unused:
+                continue
+            bytes_ = path.stat().st_size
+            if _removed(path):
+                removed, size = removed + 1, size + bytes_
+    return Kept(" ".join(sorts), removed, size, None)
 
 
-def _read(path: Path) -> Features | None:
-    """The stored features, memory-mapped; None where there are none or they are damaged."""
-    try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all().combine_chunks()
-        columns: dict[str, Ragged | NDArray[np.int64]] = {}
-        for name in table.column_names:
-            kind, _, rest = name.partition(":")
-            array = table[name].combine_chunks()
-            if kind == "list":
-                columns[rest] = Ragged(array.values.to_numpy(), array.offsets.to_numpy())
-            elif kind == "number":
-                columns[rest] = array.to_numpy()
-        return Features(columns, table["weight"].to_numpy(), table["cut"].to_numpy())
-    except (OSError, pa.ArrowException, KeyError, UnicodeDecodeError):
-        return None
+def _kept(sort: str) -> Kept:
+    states = [path.stat() for path in _entries(sort)]
+    newest = max((state.st_mtime for state in states), default=None)
+    return Kept(sort, len(states), sum(state.st_size for state in states), newest)
+
+
+def _entries(sort: str) -> list[Path]:
+    """The files of one sort: neither locks nor what is being written."""
+    folder = cache_folder() / sort
+    found = sorted(folder.rglob("*")) if folder.is_dir() else []
+    return [path for path in found if path.is_file() and path.suffix != LOCK and not path.name.startswith(".")]
+
+
+def _removed(path: Path) -> bool:
+    """Remove an entry and its lock, unless somebody holds that."""
+    from filelock import FileLock, Timeout
+
+    lock = path.with_suffix(LOCK)
+    with disk_errors(path):
+        try:
+            with FileLock(lock, timeout=0):
+                path.unlink(missing_ok=True)
+                lock.unlink(missing_ok=True)
+        except Timeout:
+            return False
+    return True

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lmkit
-from lmkit.data.cache import cache_key, cached_features
+from lmkit.data.cached_features import cache_key, cached_features
 from lmkit.data.checks import check_length
 from lmkit.data.prepare import Rows, close_rows
 from lmkit.data.tokenizers import library_versions

@@ -66,7 +66,9 @@ def cached_tokenizer(
 
     One that would not be the same when it is read again is made each time.
     """
-    key = _key(texts, owner, _source(builder), lmkit.__version__, library_versions(), config.model_dump(mode="json"))
+    key = _key(
+        texts, owner, source_hash(builder), lmkit.__version__, library_versions(), config.model_dump(mode="json")
+    )
     tokenizer, _ = cached(TOKENIZERS, f"{key}.json", _read, make, _writer)
     return tokenizer
 
@@ -111,7 +113,7 @@ def _key(texts: Texts, *settings: Any) -> str:
     return found.hexdigest()
 
 
-def _source(builder: Callable[..., Any]) -> str | None:
+def source_hash(builder: Callable[..., Any]) -> str | None:
     """A hash of the file that a builder is in, which changes under its author's hands while the version stays."""
     try:
         file = inspect.getsourcefile(inspect.unwrap(builder))

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 import lmkit
-from lmkit.data.cache import cache_key
+from lmkit.data.cached_features import cache_key
+from lmkit.data.cached_rows import cached_rows
 from lmkit.data.columns import named_columns
-from lmkit.data.features import Prepared
+from lmkit.data.features import Prepared, prepare_features
 from lmkit.data.inputs import found_columns
 from lmkit.data.ledger import Ledger
-from lmkit.data.prepare import Rows, prepare_rows, wanted
+from lmkit.data.prepare import Rows, wanted
 from lmkit.data.transforms import Transforms, transform_rows
 from lmkit.errors import DataError, UsageError
 from lmkit.kinds.data import DataConfig, Source
@@ -35,6 +36,7 @@ from lmkit.run.trained import TrainedModel
 if TYPE_CHECKING:
     from lmkit.catalog import Catalog
     from lmkit.kinds.task import Column
+    from lmkit.plugins import Plugins
 
 Tables = dict[str, pa.Table]
 
@@ -58,7 +60,7 @@ def measure_again(
     folder: Path,
     trained: TrainedModel,
     recipe: Recipe,
-    catalog: Catalog,
+    plugins: Plugins,
     progress: Progress,
     *,
     elsewhere: Elsewhere | None = None,
@@ -74,16 +76,16 @@ def measure_again(
     progress.show(Position("read the rows"))
     left_out: dict[str, int] = {}
     if elsewhere is None:
-        tables, content = _own_rows(record, recipe, catalog)
+        tables, content = _own_rows(record, recipe, trained, plugins)
         train = tables["train"]
         splits = splits or recipe.evaluate.splits
     else:
-        tables = _other_rows(elsewhere, recipe, trained.transforms, catalog)
+        tables = _other_rows(elsewhere, recipe, trained.transforms, plugins.catalog)
         tables, left_out = _with_known_labels(_chosen(tables, splits), trained, elsewhere)
         content = _content(tables, recipe)
         train = None
         splits = tuple(tables)
-    metrics = build_metrics(resolved(recipe), trained.labels, catalog)
+    metrics = build_metrics(resolved(recipe), trained.labels, plugins.catalog)
     name = new_name(folder, WHAT)
     results: dict[str, SplitResult] = {}
     cut: dict[str, int] = {}
@@ -118,9 +120,14 @@ def measure_again(
     return measurement
 
 
-def _own_rows(record: RunRecord, recipe: Recipe, catalog: Catalog) -> tuple[Tables, str]:
+def _own_rows(record: RunRecord, recipe: Recipe, trained: TrainedModel, plugins: Plugins) -> tuple[Tables, str]:
     """The splits of the run's own data. Raises DataError where they are not what the run was made of."""
-    rows = prepare_rows(resolved(recipe), Path(record.provenance.get("base", ".")), catalog)
+    recipe = resolved(recipe)
+    rows = cached_rows(recipe, Path(record.provenance.get("base", ".")), plugins)
+    if recipe.data.checks.on_truncate == "drop":
+        tokenizers = (trained.tokenizer, trained.target_tokenizer)
+        owner = plugins.provider("task", recipe.task.use)
+        rows = prepare_features(recipe, rows, trained.task, *tokenizers, owner=owner).rows
     if rows.content != record.data.get("content"):
         counts = ", ".join(f"{name} {table.num_rows:,}" for name, table in rows.splits.items())
         before = ", ".join(f"{name} {count:,}" for name, count in record.data.get("rows", {}).items())

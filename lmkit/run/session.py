@@ -12,7 +12,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from lmkit.data.prepare import Rows, prepare_rows
+from lmkit.data.cached_rows import cached_rows
+from lmkit.data.prepare import Rows
 from lmkit.data.tokenizers import build_tokenizers
 from lmkit.data.transforms import described
 from lmkit.errors import DataError, ResourceError
@@ -57,7 +58,7 @@ def run_stages(
     facts.decisions |= {"device": hardware.device, "precision": hardware.precision, "threads": hardware.threads}
     with _timed(facts, "prepare"):
         progress.show(Position("read the rows"))
-        rows = prepare_rows(recipe, base, plugins.catalog)
+        rows = cached_rows(recipe, base, plugins)
         _check_splits(recipe, rows)
         progress.show(Position("tokenise, build the model"))
         parts = _build(recipe, rows, base, plugins, hardware)

@@ -65,6 +65,26 @@ def test_measured_again_a_run_has_the_results_that_it_had(
     assert (run.folder / "record.json").read_bytes() == before
 
 
+def test_rows_that_were_too_long_for_the_run_are_left_out_again(tmp_path: Path, evaluate: Command) -> None:
+    from lmkit import load_recipe, run_recipe
+
+    rows = [{"text": f"{'good' if n % 2 else 'bad'} {'very ' * (n % 6)}film {n}", "label": str(n % 2)} for n in range(120)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "recipe.yaml").write_text(
+        "name: long\ndata: {use: jsonl, path: rows.jsonl, checks: {on_truncate: drop, on_overlap: allow}}\n"
+        "task: {use: text-classification, max_length: 8}\ntokenizer: {use: whitespace, vocab_size: 100}\n"
+        "model: {use: lstm, width: 8, hidden: 8}\noptimizer: adamw\ntrain: {steps: 2, threads: 1}\n"
+        "transforms: [lower-case]\n"
+    )
+    run = run_recipe(load_recipe(tmp_path / "recipe.yaml"), base=tmp_path, runs=tmp_path / "runs")
+
+    found = evaluate(run)["results"]["test"]
+
+    assert run.record.results["test"].rows == found["rows"] < 12
+    accuracy = run.record.results["test"].measures["accuracy"].value
+    assert found["measures"]["accuracy"]["value"] == pytest.approx(accuracy)
+
+
 def test_a_measurement_is_kept_with_its_predictions(copied: Callable[[str], Run], evaluate: Command) -> None:
     run = copied("labels")
 

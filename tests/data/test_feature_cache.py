@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmkit.data.cache import cache_folder, cache_key, cached_features, clear_cache
+from lmkit.data.cache import cache_folder, clear_cache
+from lmkit.data.cached_features import cache_key, cached_features
 from lmkit.errors import ResourceError
 from lmkit.kinds.task import Features, Ragged
 
@@ -255,7 +256,7 @@ def test_processes_that_need_the_same_features_make_them_once(tmp_path: Path) ->
         """
         import pathlib, sys, time
         import numpy as np
-        from lmkit.data.cache import cached_features
+        from lmkit.data.cached_features import cached_features
         from lmkit.kinds.task import Features, Ragged
 
         folder, number = pathlib.Path(sys.argv[1]), sys.argv[2]

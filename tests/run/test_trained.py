@@ -79,13 +79,14 @@ def test_a_run_without_its_data_and_its_recipes_folder_answers(trained: Trained,
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_tokenizers_give_the_ids_that_the_run_used(trained: Trained, kind: str) -> None:
     from lmkit.data.prepare import prepare_rows
-    from lmkit.run.parts import build_tokenizers
+    from lmkit.data.tokenizers import build_tokenizers
 
     run = trained(kind)
     model = open_trained(run.folder, installed_plugins())
     base = run.folder.parents[1]
-    catalog = installed_plugins().catalog
-    fitted = build_tokenizers(model.recipe, prepare_rows(model.recipe, base, catalog), base, catalog)
+    plugins = installed_plugins()
+    rows = prepare_rows(model.recipe, base, plugins.catalog)
+    fitted = build_tokenizers(model.recipe, rows, base, plugins)
 
     texts = ["a fine film", "say [PAD] and [SEP]", "", "新しい 🙂 ﬁne"]
     for ours, theirs in zip((model.tokenizer, model.target_tokenizer), fitted, strict=True):
