@@ -1,15 +1,20 @@
-"""Intervals of measures, by the percentile bootstrap over rows."""
+"""Intervals of measures, by the bootstrap over rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 Numbers = NDArray[np.float64]
+
+Method = Literal["percentile", "basic"]
+"""How the interval is read off the resamples: their own quantiles; or these mirrored at the value, for a measure that
+is too high or too low of few rows, and of resamples once more (Davison & Hinkley, 1997, 5.2)."""
 
 DRAWS_AT_ONCE = 2**20
 """Rows drawn in one go; bounds the memory to some 30 MB beside the statistics, or a few times their rows."""
@@ -36,13 +41,15 @@ def interval(
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
+    method: Method = "percentile",
 ) -> dict[str, Interval]:
-    """The percentile interval of each measure that `compute` makes of summed statistics (Efron, 1979).
+    """The bootstrap interval of each measure that `compute` makes of summed statistics (Efron, 1979).
 
     `statistics` (N, K) are those of N rows, which are drawn N at a time with replacement; `compute` is given
     the (K,) sum of each resample, for all measures the same. Equal arguments give equal intervals. They tell
-    how much the choice of rows matters, not that of the training's seed; of few rows they are too narrow, and of
-    one row they have no width. A measure that is undefined (NaN) of all resamples has NaN as bounds.
+    how much the choice of rows matters, not that of the training's seed; of few rows, or fewer than five that are
+    answered wrongly, they are too narrow, and of rows that are all alike they have no width. A measure that is
+    undefined (NaN) of all resamples has NaN as bounds.
 
     Raises ValueError for no rows and for arguments out of range.
     """
@@ -56,7 +63,7 @@ def interval(
     measured = (compute(total) for total in resampled_totals(statistics, resamples, seed))
     spread = np.array([[measures[name] for name in values] for measures in measured])  # (resamples, measures)
     return {
-        name: _percentile_interval(value, spread[:, column], confidence)
+        name: _interval(value, spread[:, column], confidence, method)
         for column, (name, value) in enumerate(values.items())
     }
 
@@ -85,8 +92,10 @@ def _is_sparse(statistics: Numbers) -> bool:
     return statistics.shape[1] >= SPARSE_FROM and int(np.count_nonzero(statistics)) * 10 <= statistics.size
 
 
-def _percentile_interval(value: float, spread: Numbers, confidence: float) -> Interval:
+def _interval(value: float, spread: Numbers, confidence: float, method: Method) -> Interval:
     defined = spread[~np.isnan(spread)]
     tail = (1 - confidence) / 2
     low, high = np.quantile(defined, (tail, 1 - tail)) if defined.size else (np.nan, np.nan)
+    if method == "basic":
+        low, high = 2 * value - high, 2 * value - low
     return Interval(float(value), float(low), float(high), confidence, defined.size)

@@ -13,8 +13,8 @@ import scipy.stats
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
-from lmkit.builtin.metrics.classification import build_f1
-from lmkit.builtin.metrics.config import F1Config
+from lmkit.builtin.metrics.classification import build_accuracy, build_f1
+from lmkit.builtin.metrics.config import AccuracyConfig, F1Config
 from lmkit.statistics.bootstrap import Interval, interval, resampled_totals, row_weights
 
 Numbers = NDArray[np.float64]
@@ -42,6 +42,52 @@ def test_the_interval_of_a_mean_equals_scipys() -> None:
     assert mine.high == pytest.approx(scipys.high, abs=0.1 * error)
     assert mine.value == pytest.approx(values.mean())
     assert (mine.confidence, mine.resamples) == (0.9, 10_000)
+
+
+def test_the_basic_interval_of_a_mean_equals_scipys() -> None:
+    values = np.random.default_rng(1).lognormal(size=120)
+    error = values.std(ddof=1) / math.sqrt(len(values))
+
+    mine = interval(with_counts(values), mean, resamples=10_000, method="basic")["mean"]
+    scipys = scipy.stats.bootstrap(
+        (values,), np.mean, n_resamples=10_000, method="basic", rng=np.random.default_rng(2)
+    ).confidence_interval
+
+    assert mine.low == pytest.approx(scipys.low, abs=0.1 * error)
+    assert mine.high == pytest.approx(scipys.high, abs=0.1 * error)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("rows", [200, 1000])
+@pytest.mark.parametrize("accuracy", [0.82, 0.95])
+@pytest.mark.parametrize("prior", [(0.42, 0.58), (0.6, 0.25, 0.15)], ids=["two classes", "three classes"])
+def test_intervals_of_two_thousand_test_sets_hold_the_truth_in_93_to_97_percent(
+    prior: tuple[float, ...], accuracy: float, rows: int
+) -> None:
+    # Errors fall on the other classes by their size. The truth is that of the distribution itself.
+    classes = len(prior)
+    chances = np.array(prior)
+    joint = chances[:, None] * (1 - accuracy) * chances / (1 - chances[:, None])
+    np.fill_diagonal(joint, chances * accuracy)
+    true_f1 = float(np.mean(2 * np.diag(joint) / (joint.sum(0) + joint.sum(1))))
+    labels = np.array([f"label {number}" for number in range(classes)])
+    metrics = [
+        (build_accuracy(AccuracyConfig(use="accuracy"), labels=tuple(labels.tolist())), "accuracy", accuracy),
+        (build_f1(F1Config(use="f1"), labels=tuple(labels.tolist())), "macro_f1", true_f1),
+    ]
+    generator = np.random.default_rng(rows)
+    held = {"accuracy": 0, "macro_f1": 0}
+
+    for number in range(2000):
+        cells = generator.choice(classes**2, rows, p=joint.ravel())
+        predicted, actual = labels[cells % classes].tolist(), labels[cells // classes].tolist()
+        for metric, measure, truth in metrics:
+            found = interval(metric.statistics(predicted, actual), metric.compute, seed=number)[measure]
+            held[measure] += found.low - 1e-9 <= truth <= found.high + 1e-9
+
+    print(f"\n{classes} classes, accuracy {accuracy}, {rows} rows: ", {name: n / 2000 for name, n in held.items()})
+    assert all(0.93 <= count / 2000 <= 0.97 for count in held.values()), held
 
 
 def test_intervals_of_simulated_accuracies_hold_the_truth_about_as_often_as_promised() -> None:
