@@ -20,6 +20,7 @@ from lmkit import hookspecs
 from lmkit.catalog import BUILTIN, Provided
 from lmkit.kinds import KINDS, Kind
 from lmkit.kinds.metric import MetricConfig
+from lmkit.kinds.perturbation import PerturbationConfig
 from lmkit.kinds.task import TaskConfig
 from lmkit.plugins import load_plugins
 from lmkit.recipe.schema import Recipe
@@ -129,6 +130,8 @@ def _facts(config: type[BaseModel]) -> str:
         measures = config.model_validate({"use": get_args(config.model_fields["use"].annotation)[0]}).measures
         better = "More" if config.direction == "max" else "Less"
         return f"Measures {_coded(measures)}. {better} is better." if measures else "Measures nothing to be monitored."
+    if issubclass(config, PerturbationConfig):
+        return f"For tasks that answer with {' or '.join(config.preserves)}." if config.preserves else "For any task."
     return ""
 
 
@@ -164,6 +167,8 @@ def _nested(config: type[BaseModel], fields: Iterable[str], prefix: str, heading
 def _default(config: type[BaseModel], name: str) -> str:
     if name == "metrics" and config is Recipe:
         return "default: the task's"
+    if name == "perturbations" and config is Recipe:
+        return "default: lmkit's own that suit the task"
     if name == "scheduler" and config is Recipe:
         return "default `constant`"
     return default_in_words(config, name)

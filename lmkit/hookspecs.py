@@ -66,6 +66,11 @@ def provide_metrics() -> list[Component]:
 
 
 @hookspec
+def provide_perturbations() -> list[Component]:
+    """Changes of rows that leave the answer right. Built with `seed`; return a `kinds.perturbation.Perturbation`."""
+
+
+@hookspec
 def provide_trackers() -> list[Component]:
     """Mirrors of runs. Built with `run_folder`, `run_name`, the recipe's `folder` and `insist` (the server must be
     reached now); return a `kinds.tracker.Tracker`."""

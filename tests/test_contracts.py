@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from lmkit.kinds import KINDS
 from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.model import Batch, Head, ModelConfig, Output
 from lmkit.kinds.optimizer import OptimizerConfig
+from lmkit.kinds.perturbation import Perturbation, PerturbationConfig
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.kinds.tracker import TrackerConfig
 from lmkit.kinds.transform import Row, Transform, TransformConfig
@@ -29,6 +31,7 @@ from lmkit.testing.contracts import (
     MetricContract,
     ModelContract,
     OptimizerContract,
+    PerturbationContract,
     PluginContract,
     SearchContract,
     TrackerContract,
@@ -170,6 +173,22 @@ class TestChrf(Texts):
 
 class TestExactMatch(Texts):
     component = builtin("metric", "exact-match")
+
+
+class TestTypos(PerturbationContract):
+    component = builtin("perturbation", "typos")
+
+
+class TestCase(PerturbationContract):
+    component = builtin("perturbation", "case")
+
+
+class TestPunctuation(PerturbationContract):
+    component = builtin("perturbation", "punctuation")
+
+
+class TestContractions(PerturbationContract):
+    component = builtin("perturbation", "contractions")
 
 
 class TestTransformerEncoder(ModelContract):
@@ -531,6 +550,65 @@ def build_lazy(config: LazyConfig, *, parameters: Sequence[tuple[str, nn.Paramet
 def test_the_contract_of_optimizers_notices(fault: str, noticed_by: str) -> None:
     class Contract(OptimizerContract):
         component = Component(LazyConfig, build=f"{__name__}:build_lazy")
+        settings = {"fault": fault}
+
+    assert noticed(Contract(), noticed_by)
+    Contract.settings = {}
+    assert not noticed(Contract(), noticed_by)
+
+
+class SloppyConfig(PerturbationConfig):
+    """Ends texts with a mark, with one thing sloppy."""
+
+    use: Literal["sloppy"]
+
+    fault: str = ""
+    """What is wrong with it."""
+
+
+def build_sloppy(config: SloppyConfig, *, seed: int) -> Perturbation:
+    called = [0]
+
+    def perturb(row: Mapping[str, Any], number: int) -> dict[str, Any]:
+        called[0] += 1
+        if config.fault == "in place":
+            assert isinstance(row, dict)
+            row |= {name: value + "!" for name, value in row.items() if isinstance(value, str)}
+        changed = {name: value + "!" if isinstance(value, str) and value else value for name, value in row.items()}
+        for name, value in changed.items():
+            if isinstance(value, list):
+                changed[name] = value[: -1 if config.fault == "a word is lost" else None]
+                continue
+            changed[name] = {
+                "counts its calls": f"{value} {called[0]}",
+                "texts are lost": "",
+                "something of nothing": value or "nothing",
+            }.get(config.fault, value)
+        if config.fault == "common chance":
+            random.random()
+        if config.fault == "a column is lost":
+            changed.popitem()
+        return dict(row) if config.fault == "nothing changes" else changed
+
+    return perturb
+
+
+@pytest.mark.parametrize(
+    ("fault", "noticed_by"),
+    [
+        ("nothing changes", "test_it_changes_a_row"),
+        ("counts its calls", "test_a_row_is_changed_alike_in_any_order_and_beside_any_others"),
+        ("common chance", "test_no_common_chance_is_drawn_from"),
+        ("in place", "test_the_row_that_it_is_given_stays_as_it_is"),
+        ("a column is lost", "test_columns_their_types_and_the_number_of_words_stay"),
+        ("a word is lost", "test_columns_their_types_and_the_number_of_words_stay"),
+        ("texts are lost", "test_what_holds_something_holds_something_afterwards"),
+        ("something of nothing", "test_nothing_is_made_of_nothing"),
+    ],
+)
+def test_the_contract_of_perturbations_notices(fault: str, noticed_by: str) -> None:
+    class Contract(PerturbationContract):
+        component = Component(SloppyConfig, build=f"{__name__}:build_sloppy")
         settings = {"fault": fault}
 
     assert noticed(Contract(), noticed_by)

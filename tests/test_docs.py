@@ -123,7 +123,7 @@ def test_every_key_of_a_recipe_is_on_the_page(page: str) -> None:
     part = section(page, "## Keys of a recipe")
 
     assert set(re.findall(r"^- \*\*`(\w+)`\*\*", part.partition("\n### ")[0], re.M)) == set(Recipe.model_fields)
-    for key in ("train", "evaluate"):
+    for key in ("train", "evaluate", "validate"):
         listed = re.findall(r"^- \*\*`(\w+)`\*\*", section(page, f"### `{key}`"), re.M)
         assert listed == list(Recipe.model_fields[key].annotation.model_fields)  # type: ignore[union-attr]
 

@@ -20,6 +20,7 @@ from lmkit.builtin.metrics.config import (
 from lmkit.builtin.models.config import EncoderDecoderConfig, LstmConfig, TransformerEncoderConfig
 from lmkit.builtin.models.pretrained_config import PretrainedModelConfig
 from lmkit.builtin.optimizers.config import AdamConfig, AdamWConfig, SgdConfig
+from lmkit.builtin.perturbations.config import CaseConfig, ContractionsConfig, PunctuationConfig, TyposConfig
 from lmkit.builtin.schedulers.config import ConstantConfig, CosineConfig, InverseSqrtConfig, LinearConfig
 from lmkit.builtin.searches.config import GridConfig, RandomConfig
 from lmkit.builtin.tasks.config import TextClassificationConfig, TokenClassificationConfig, TranslationConfig
@@ -137,6 +138,16 @@ def provide_metrics() -> list[Component]:
         Component(BleuConfig, build="lmkit.builtin.metrics.text:build_bleu"),
         Component(ChrfConfig, build="lmkit.builtin.metrics.text:build_chrf"),
         Component(ExactMatchConfig, build="lmkit.builtin.metrics.text:build_exact_match"),
+    ]
+
+
+@hookimpl
+def provide_perturbations() -> list[Component]:
+    return [
+        Component(TyposConfig, build="lmkit.builtin.perturbations.typos:build_typos"),
+        Component(CaseConfig, build="lmkit.builtin.perturbations.case:build_case"),
+        Component(PunctuationConfig, build="lmkit.builtin.perturbations.punctuation:build_punctuation"),
+        Component(ContractionsConfig, build="lmkit.builtin.perturbations.contractions:build_contractions"),
     ]
 
 

@@ -12,6 +12,7 @@ from lmkit.kinds.data import DataConfig
 from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.model import ModelConfig
 from lmkit.kinds.optimizer import OptimizerConfig
+from lmkit.kinds.perturbation import PerturbationConfig
 from lmkit.kinds.scheduler import SchedulerConfig
 from lmkit.kinds.search import SearchConfig
 from lmkit.kinds.task import TaskConfig
@@ -45,6 +46,7 @@ KINDS: dict[str, Kind] = {
         Kind("optimizer", "provide_optimizers", OptimizerConfig),
         Kind("scheduler", "provide_schedulers", SchedulerConfig),
         Kind("metric", "provide_metrics", MetricConfig),
+        Kind("perturbation", "provide_perturbations", PerturbationConfig),
         Kind("tracker", "provide_trackers", TrackerConfig),
         Kind("search", "provide_searches", SearchConfig),
     )

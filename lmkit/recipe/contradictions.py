@@ -14,10 +14,20 @@ from lmkit.errors import Fault
 from lmkit.kinds.data import SPLITS, DataConfig, splits_of
 from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.model import ModelConfig
+from lmkit.kinds.perturbation import PerturbationConfig
 from lmkit.kinds.task import TaskConfig
 from lmkit.kinds.transform import TransformConfig
 from lmkit.recipe.document import Node
-from lmkit.recipe.schema import CORE, STAGES, EvaluateConfig, TrainConfig, measures_of
+from lmkit.recipe.schema import (
+    CALIBRATION,
+    CORE,
+    STAGES,
+    EvaluateConfig,
+    Recipe,
+    TrainConfig,
+    ValidateConfig,
+    measures_of,
+)
 from lmkit.spelling import nearest
 
 
@@ -35,9 +45,12 @@ def contradictions(
         yield from wrong
         return
     train = settings.get("train")
-    stages = settings.get("stages", STAGES)
+    stages = settings.get("stages", Recipe.model_fields["stages"].default)
     if stages is not None and (not stages or stages != tuple(stage for stage in STAGES if stage in stages)):
         message = f"names at least one of {', '.join(STAGES)}, each once and in this order"
+        yield Fault(tree.find(("stages",)).place, "stages", message, owner=CORE)
+    elif stages is not None and "validate" in stages and "train" not in stages:
+        message = "'validate' studies the model that 'train' keeps; name both, or `lmkit validate` a run that is there"
         yield Fault(tree.find(("stages",)).place, "stages", message, owner=CORE)
     if metrics is not None and None not in metrics:
         yield from _measures(tree, metrics, train)
@@ -52,6 +65,16 @@ def contradictions(
     if data is not None:
         yield from _splits(tree, data, train, settings.get("evaluate", EvaluateConfig()), stages or ())
     yield from _twice(tree, blocks.get("trackers") or ())
+    if task is not None:
+        yield from _unfit_perturbations(tree, task, blocks.get("perturbations") or ())
+    validate = settings.get("validate", ValidateConfig())
+    if validate is not None:
+        if metrics is not None and None not in metrics:
+            yield from _judged_measures(tree, validate, metrics, task)
+        if task is not None:
+            yield from _slices(tree, validate, data, task, columns)
+        if data is not None and ("validate" in tree.value or "validate" in (stages or ())):
+            yield from _judged_split(tree, validate, data)
 
 
 def _twice(tree: Node, trackers: Sequence[ComponentConfig | None]) -> Iterator[Fault]:
@@ -127,6 +150,79 @@ def _unfit_metrics(tree: Node, task: TaskConfig, metrics: Sequence[MetricConfig 
                 f"metric {metric.use!r} reads {' or '.join(metric.reads)}; task {task.use!r} answers with {task.answer}"
             )
             yield Fault(tree.find(("metrics", index)).place, f"metrics.{index}", message, owner=CORE)
+
+
+def _unfit_perturbations(
+    tree: Node, task: TaskConfig, perturbations: Sequence[PerturbationConfig | None]
+) -> Iterator[Fault]:
+    """A perturbation after which the task's answers would have to be others."""
+    for index, config in enumerate(perturbations):
+        if config is not None and config.preserves and task.answer and task.answer not in config.preserves:
+            message = (
+                f"perturbation {config.use!r} leaves {' and '.join(config.preserves)} right; "
+                f"task {task.use!r} answers with {task.answer}"
+            )
+            yield Fault(tree.find(("perturbations", index)).place, f"perturbations.{index}", message, owner=CORE)
+
+
+def _judged_measures(
+    tree: Node, validate: ValidateConfig, metrics: Sequence[MetricConfig], task: TaskConfig | None
+) -> Iterator[Fault]:
+    """A measure to be compared or required that nothing measures."""
+    measures = {measure: None for metric in metrics for measure in metric.measures}
+    asked: list[tuple[tuple[str | int, ...], str]] = [
+        (("validate", "require", index, "metric"), requirement.metric)
+        for index, requirement in enumerate(validate.require)
+    ]
+    if validate.measure is not None:
+        asked.append((("validate", "measure"), validate.measure))
+    for at, name in asked:
+        key, place = ".".join(map(str, at)), tree.find(at).place
+        calibrated = dict.fromkeys(CALIBRATION if at[-1] == "metric" else ())
+        if name in calibrated and task is not None and task.answer not in (None, "a label"):
+            message = f"calibration is measured of the probabilities of one label; task {task.use!r} answers with "
+            yield Fault(place, key, message + str(task.answer), owner=CORE)
+        elif name not in measures | calibrated:
+            of_it = next((metric.measures for metric in metrics if metric.use == name and metric.measures), None)
+            near = of_it[0] if of_it else nearest(name, measures | calibrated)
+            there = "" if near else f"; there are {', '.join(measures | calibrated)}"
+            yield Fault(place, key, f"no metric measures {name!r}{there}", near, CORE)
+
+
+def _slices(
+    tree: Node,
+    validate: ValidateConfig,
+    data: DataConfig | None,
+    task: TaskConfig,
+    columns: Callable[[], tuple[str, ...] | None],
+) -> Iterator[Fault]:
+    """Columns to slice by that are the task's own, are named twice, or are not there."""
+    own = {column.name: column for column in task.columns}
+    given = columns() if data is not None else None
+    taken = {data.columns.get(name, name) for name in own} if data is not None else set()
+    for index, name in enumerate(validate.slices):
+        at = ("validate", "slices", index)
+        place, key = tree.find(at).place, ".".join(map(str, at))
+        if name in own and own[name].type in ("label", "tags"):
+            yield Fault(place, key, f"rows are sliced by {name!r} anyway", owner=CORE)
+        elif name in own:
+            message = f"{name!r} is what task {task.use!r} reads, of which few rows share one; name another column"
+            yield Fault(place, key, message, owner=CORE)
+        elif name in validate.slices[:index]:
+            yield Fault(place, key, f"{name!r} is named more than once", owner=CORE)
+        elif given is not None and name not in (others := set(given) - taken):
+            near = nearest(name, others)
+            there = "" if near else f"; there are {', '.join(sorted(others)) or 'none'} beside the task's own"
+            yield Fault(place, key, f"there is no column {name!r}{there}", near, CORE)
+
+
+def _judged_split(tree: Node, validate: ValidateConfig, data: DataConfig) -> Iterator[Fault]:
+    """A split to be judged that the data does not give."""
+    given = data.given_splits or tuple(name for name in SPLITS if getattr(data.split, name) > 0)
+    if validate.split not in given:
+        place = tree.find(("validate", "split")).place
+        message = f"{validate.split!r} is to be judged; the data has {', '.join(given)}"
+        yield Fault(place, "validate.split", message, owner=CORE)
 
 
 def _head(tree: Node, task: TaskConfig, model: ModelConfig, catalog: Catalog) -> Iterator[Fault]:

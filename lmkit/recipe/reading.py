@@ -13,6 +13,7 @@ from lmkit.catalog import BUILTIN, Catalog, UnknownComponentError, listed
 from lmkit.component import ComponentConfig, Settings
 from lmkit.errors import Fault, Place
 from lmkit.kinds import KINDS
+from lmkit.kinds.perturbation import PerturbationConfig
 from lmkit.kinds.task import TaskConfig
 from lmkit.recipe import environment
 from lmkit.recipe.complaints import complaints, first_line, shown, worded
@@ -134,6 +135,17 @@ class BlockReader:
         self._fault(self.tree.place, (key,), f"is missing, and the default {name!r} cannot be used: {reason}")
         return None
 
+    def _perturbations(self, task: TaskConfig) -> list[str]:
+        """lmkit's own perturbations that leave the task's answers right."""
+        found = {name: self.catalog.find("perturbation", name) for name in self.catalog.names("perturbation")}
+        return [
+            name
+            for name, provided in found.items()
+            if provided.owner == BUILTIN
+            and issubclass(provided.component.config, PerturbationConfig)
+            and task.answer in provided.component.config.preserves
+        ]
+
     def _settings(self) -> dict[str, Any]:
         """What is said beside the components, by key; None for what is faulty."""
         self.tree = self._preparation.prepared(self.tree, self.model, (), CORE)
@@ -236,6 +248,8 @@ class RecipeReader(BlockReader):
         task = blocks.get("task")
         if "metrics" not in self.tree.value and task is not None:
             blocks["metrics"] = tuple(self._default("metrics", name) for name in task.metrics)
+        if "perturbations" not in self.tree.value and task is not None:
+            blocks["perturbations"] = tuple(self._default("perturbations", name) for name in self._perturbations(task))
         self._unknown_keys()
         self._advise(task)
         self.faults += contradictions(self.tree, blocks, settings, self.catalog, self.folder)

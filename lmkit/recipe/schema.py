@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from lmkit.kinds.data import DataConfig, Split
 from lmkit.kinds.metric import Direction, MetricConfig
 from lmkit.kinds.model import ModelConfig
 from lmkit.kinds.optimizer import OptimizerConfig
+from lmkit.kinds.perturbation import PerturbationConfig
 from lmkit.kinds.scheduler import SchedulerConfig
 from lmkit.kinds.task import TaskConfig
 from lmkit.kinds.tokenizer import TokenizerConfig
@@ -22,8 +24,8 @@ from lmkit.kinds.transform import TransformConfig
 CORE = "the core"
 """How faults name the owner of what belongs to no component."""
 
-Stage = Literal["train", "evaluate"]
-STAGES: tuple[Stage, ...] = ("train", "evaluate")
+Stage = Literal["train", "evaluate", "validate"]
+STAGES: tuple[Stage, ...] = ("train", "evaluate", "validate")
 Precision = Literal["auto", "bf16", 16, 32]
 Count = Annotated[int, Field(gt=0)]
 PositiveNumber = Annotated[float, Field(gt=0)]
@@ -138,6 +140,69 @@ class EvaluateConfig(Settings):
     """Coverage of the intervals."""
 
 
+CALIBRATION: tuple[str, ...] = ("ece", "scaled_ece")
+"""What `validate` measures beside the metrics: the expected calibration error of the probabilities as the model gives
+them, and of those after temperature scaling."""
+
+
+class RequirementConfig(Settings):
+    """What has to hold of a measure, with its doubt: of all of its interval."""
+
+    metric: str
+    """The measure, such as `accuracy` or `macro_f1`; or `ece`, the calibration error, or `scaled_ece`, that after
+    temperature scaling."""
+
+    at_least: float | None = None
+    """The lower end of the interval may not be below it."""
+
+    at_most: float | None = None
+    """The upper end of the interval may not be above it."""
+
+    @model_validator(mode="after")
+    def _there_is_one_bound(self) -> RequirementConfig:
+        if (self.at_least is None) == (self.at_most is None):
+            given = "neither is" if self.at_least is None else "both are"
+            raise ValueError(f"a requirement has either 'at_least' or 'at_most'; {given} given")
+        return self
+
+
+class ValidateConfig(Settings):
+    """How it is found out whether the result is real: rows written otherwise, calibration, worst slices, a verdict."""
+
+    split: Split = "test"
+    """The split that is judged."""
+
+    require: tuple[RequirementConfig, ...] = ()
+    """What the verdict is about; `lmkit validate` ends with exit code 3 where one is not met."""
+
+    slices: tuple[str, ...] = ()
+    """Columns whose values divide the rows in slices, beside length and label. Numbers of many values are divided in
+    quarters."""
+
+    measure: str | None = None
+    """The measure that slices are compared by; by default the first of the first metric. Within one label, macro
+    averages say little."""
+
+    slice_rows: Count = 20
+    """Slices of fewer rows are left out, and counted."""
+
+    bins: Count = 15
+    """Bins of equal width, over the confidence, of the calibration error."""
+
+    resamples: Count = 1000
+    """Bootstrap resamples behind each interval, and permutations behind each test of a slice."""
+
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Coverage of the intervals."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of the perturbations. It is not the recipe's `seed`: runs over several seeds meet the same slips."""
+
+
+# The key `validate` hides a method of pydantic 1 that pydantic keeps for old programs only.
+warnings.filterwarnings("ignore", 'Field name "validate" in "Recipe" shadows', UserWarning)
+
+
 class Recipe(Settings):
     """One experiment, complete and frozen."""
 
@@ -148,7 +213,7 @@ class Recipe(Settings):
     """Seed of the weights' start, dropout and the order of batches. Never chosen by its result."""
 
     stages: tuple[Stage, ...] = ("train", "evaluate")
-    """What a run does, in this order."""
+    """What a run does, in this order. `validate` is left to `lmkit validate` unless it is named."""
 
     data: SerializeAsAny[DataConfig]
     """Where rows come from and how they are used."""
@@ -177,11 +242,18 @@ class Recipe(Settings):
     metrics: tuple[SerializeAsAny[MetricConfig], ...]
     """What is measured; by default the task's metrics."""
 
+    perturbations: tuple[SerializeAsAny[PerturbationConfig], ...] = ()
+    """How the rows that `validate` judges are written otherwise; by default in each of lmkit's own ways that leaves the
+    task's answers right."""
+
     train: TrainConfig = TrainConfig()
     """How the model is fitted."""
 
     evaluate: EvaluateConfig = EvaluateConfig()
     """How it is measured."""
+
+    validate: ValidateConfig = ValidateConfig()  # type: ignore[assignment]
+    """How it is found out whether the result is real."""
 
     trackers: tuple[SerializeAsAny[TrackerConfig], ...] = ()
     """Where the run is mirrored to."""

@@ -22,7 +22,7 @@ BLOCKS = {
 }
 """The recipe's keys that hold one component, and its kind."""
 
-LISTS = {"transforms": "transform", "metrics": "metric", "trackers": "tracker"}
+LISTS = {"transforms": "transform", "metrics": "metric", "perturbations": "perturbation", "trackers": "tracker"}
 """The recipe's keys that hold a list of components, and their kind."""
 
 

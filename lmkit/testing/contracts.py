@@ -14,6 +14,7 @@ import io
 import json
 import math
 import os
+import random
 import re
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from lmkit.component import Component, build
 from lmkit.kinds import KINDS
 from lmkit.kinds.metric import Metric, MetricConfig
 from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.perturbation import Perturbation
 from lmkit.kinds.search import Choice, Integers, Search, Space
 from lmkit.kinds.task import Features, Ragged
 from lmkit.kinds.tokenizer import Tokenizer
@@ -51,6 +53,7 @@ OFFERS: dict[str, tuple[str, ...]] = {
     "optimizer": ("model", "parameters"),
     "scheduler": ("optimizer", "total_steps"),
     "metric": ("labels",),
+    "perturbation": ("seed",),
     "tracker": ("run_folder", "run_name", "folder", "insist"),
     "search": ("space", "seed"),
 }
@@ -674,6 +677,72 @@ class OptimizerContract:
         for _ in range(steps):
             _step(network, optimizer)
         return network, optimizer
+
+
+class PerturbationContract:
+    """Inherit, and give the component and inputs of rows, of which it changes at least one."""
+
+    component: ClassVar[Component]
+    settings: ClassVar[Mapping[str, Any]] = {}
+    rows: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {"text": "I don't know why, but this is a film that nobody should miss."},
+        {"text": "It is not the actors' fault!"},
+        {"tokens": ["They", "do", "n't", "play", "in", "Birmingham", "."]},
+        {"source": "Where is it?", "context": "It's by the quiet harbour."},
+    )
+
+    def test_it_changes_a_row(self) -> None:
+        assert self._changed(self.rows) != list(self.rows)
+
+    def test_a_row_is_changed_alike_in_any_order_and_beside_any_others(self) -> None:
+        perturb, again = self._perturbation(), self._perturbation()
+        forth = [perturb(row, number) for number, row in enumerate(self.rows)]
+        back = [again(row, number) for number, row in reversed(list(enumerate(self.rows)))]
+
+        assert forth == back[::-1]
+
+    def test_no_common_chance_is_drawn_from(self) -> None:
+        random.seed(0)
+        np.random.seed(0)
+        before = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
+
+        self._changed(self.rows)
+
+        assert before == (random.getstate(), np.random.get_state()[1].tolist())  # type: ignore[index]
+
+    def test_the_row_that_it_is_given_stays_as_it_is(self) -> None:
+        rows = copy.deepcopy(list(self.rows))
+
+        self._changed(rows)
+
+        assert rows == list(self.rows)
+
+    def test_columns_their_types_and_the_number_of_words_stay(self) -> None:
+        for row, changed in zip(self.rows, self._changed(self.rows), strict=True):
+            assert changed.keys() == row.keys()
+            for name, value in row.items():
+                assert type(changed[name]) is type(value)
+                assert isinstance(value, str) or len(changed[name]) == len(value)
+
+    def test_what_holds_something_holds_something_afterwards(self) -> None:
+        short: list[Mapping[str, Any]] = [{"text": "!"}, {"text": "a"}, {"tokens": ["."]}]
+
+        for row in self._changed([*self.rows, *short]):
+            assert all(any(word.strip() for word in value) for value in row.values()), row
+
+    def test_nothing_is_made_of_nothing(self) -> None:
+        empty: list[Mapping[str, Any]] = [{"text": ""}, {"tokens": []}]
+
+        assert self._changed(empty) == empty
+
+    def _perturbation(self) -> Perturbation:
+        config = self.component.config.model_validate({"use": self.component.name, **self.settings})
+        perturbation: Perturbation = build(self.component, config, seed=0)
+        return perturbation
+
+    def _changed(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        perturb = self._perturbation()
+        return [perturb(row, number) for number, row in enumerate(rows)]
 
 
 _LABELS = ("no", "yes", "maybe")

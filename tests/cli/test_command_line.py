@@ -84,7 +84,7 @@ def test_a_recipe_that_is_not_there_is_told_with_code_2(lmkit: Call, tmp_path: P
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--stage", "tarin"), "stages.0: input should be 'train' or 'evaluate', not \"tarin\""),
+        (("--stage", "tarin"), "stages.0: input should be 'train', 'evaluate' or 'validate', not \"tarin\""),
         (("--stage", "evaluate", "--stage", "train"), "stages: names at least one of train, evaluate"),
         (("--seed", "-1"), "seed: input should be greater than or equal to 0, not -1"),
         (("--name", "a b"), "name: a name has at most 64 letters"),

@@ -68,7 +68,9 @@ def test_measured_again_a_run_has_the_results_that_it_had(
 def test_rows_that_were_too_long_for_the_run_are_left_out_again(tmp_path: Path, evaluate: Command) -> None:
     from lmkit import load_recipe, run_recipe
 
-    rows = [{"text": f"{'good' if n % 2 else 'bad'} {'very ' * (n % 6)}film {n}", "label": str(n % 2)} for n in range(120)]
+    rows = [
+        {"text": f"{'good' if n % 2 else 'bad'} {'very ' * (n % 6)}film {n}", "label": str(n % 2)} for n in range(120)
+    ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "recipe.yaml").write_text(
         "name: long\ndata: {use: jsonl, path: rows.jsonl, checks: {on_truncate: drop, on_overlap: allow}}\n"

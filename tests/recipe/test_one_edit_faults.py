@@ -59,6 +59,7 @@ BLOCK = {
     "optimizer": "optimizer",
     "scheduler": "scheduler",
     "metric": "metrics",
+    "perturbation": "perturbations",
     "tracker": "trackers",
     "transform": "transforms",
 }

@@ -65,7 +65,8 @@ def test_contradictions_between_sound_blocks_are_told_beside_the_faults_of_other
         "(the core)",
         "recipe.yaml:6:12  optimizer.use: no optimizer is called 'adamv'; did you mean 'adamw'? (the core)",
         "recipe.yaml:7:18  train.monitor: no metric measures 'acc'; did you mean 'accuracy'? (the core)",
-        "recipe.yaml:8:9  stages: names at least one of train, evaluate, each once and in this order (the core)",
+        "recipe.yaml:8:9  stages: names at least one of train, evaluate, validate, each once and in this order "
+        "(the core)",
         "recipe.yaml:9:1  sede: unknown key; did you mean 'seed'? (the core)",
     ]
 
@@ -243,7 +244,8 @@ def test_two_metrics_cannot_measure_the_same(faults: Faults, load: Load, minimal
 @pytest.mark.parametrize("stages", ["[]", "[evaluate, train]", "[train, train]"])
 def test_stages_come_once_each_and_in_order(faults: Faults, minimal: str, stages: str) -> None:
     assert faults(minimal + f"stages: {stages}\n") == [
-        "recipe.yaml:7:9  stages: names at least one of train, evaluate, each once and in this order (the core)"
+        "recipe.yaml:7:9  stages: names at least one of train, evaluate, validate, each once and in this order "
+        "(the core)"
     ]
 
 

@@ -1,0 +1,1 @@
+"""Perturbations: typos, case, punctuation, contractions."""
