@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from lmkit.run.measurement import Elsewhere
     from lmkit.run.progress import Progress
     from lmkit.run.trained import TrainedModel
+    from lmkit.validation.study import Study
     from lmkit.workers.mirror import Mirror
     from lmkit.workers.ranks import Ranks
 
@@ -255,6 +257,31 @@ class Run:
                 overrides=overrides,
             )
 
+    def validate(self, overrides: Sequence[str] = (), *, progress: Progress | None = None) -> Study:
+        """Study whether the result is real, without training; the study is kept as verdict.json.
+
+        `overrides` change `metrics`, `perturbations` and `validate`. Raises DataError for own rows that have changed.
+        """
+        for override in overrides:
+            if override.partition("=")[0].partition(".")[0] not in VALIDATED_BY:
+                raise UsageError(
+                    f"{override}: a run is validated as it is; what can change is {', '.join(VALIDATED_BY)}"
+                )
+        recipe, record, trained = _kept_recipe(self.folder, overrides), self.record, self._trained
+        base, content = Path(record.provenance.get("base", self.folder)), record.data.get("content")
+        with _logged(self.folder, progress, references_in(recipe)):
+            from lmkit.run.progress import NoProgress
+            from lmkit.validation.validate import validate
+
+            told = progress or NoProgress()
+            return validate(self.folder, trained, recipe, base, content, installed_plugins(), told)
+
+    def study(self) -> Study:
+        """What the latest validation found. Raises UsageError where there was none, or it is damaged."""
+        from lmkit.validation.study import read_study
+
+        return read_study(self.folder)
+
     @property
     def recipe(self) -> Recipe:
         """The complete recipe. Raises RecipeError where a plugin that it needs is not here."""
@@ -331,6 +358,10 @@ def open_run(wanted: str, runs: Path | str | None = None) -> Run:
     return Run(find_run(runs_folder(Path(runs) if runs else None), wanted))
 
 
+VALIDATED_BY = ("metrics", "perturbations", "validate")
+"""The keys of a recipe that validation of a finished run may change."""
+
+
 def run_recipe(
     recipe: Recipe,
     *,
@@ -396,6 +427,8 @@ def _perform(
         with _quick_imports():
             from lmkit.run.session import run_stages
         run_stages(recipe, base, folder, plugins, progress, facts)
+        if "validate" in recipe.stages:
+            _validate(recipe, base, folder, plugins, progress, facts)
     except BaseException as error:
         raised = error
         logger.debug("the run ended early", exc_info=error)
@@ -419,6 +452,16 @@ def _perform(
             _announce(plugins, "after_run", recipe=recipe, record=closed, folder=folder)
         else:
             _announce(plugins, "on_run_error", recipe=recipe, record=closed, folder=folder, error=raised)
+
+
+def _validate(recipe: Recipe, base: Path, folder: Path, plugins: Plugins, progress: Progress, facts: Facts) -> None:
+    from lmkit.run.trained import open_trained
+    from lmkit.validation.validate import validate
+
+    facts.stage, began = "validate", time.perf_counter()
+    trained = open_trained(folder, plugins)
+    validate(folder, trained, recipe, base, facts.data["content"], plugins, progress)
+    facts.seconds["validate"] = round(time.perf_counter() - began, 3)
 
 
 def _announce(plugins: Plugins, hook: str, **arguments: Any) -> None:

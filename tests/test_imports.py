@@ -49,6 +49,7 @@ except SystemExit:
         pytest.param(commands("evaluate nothing --data rows.csv"), id="lmkit evaluate, of a run that is not there"),
         pytest.param(commands("check recipes/sentiment.yaml recipes/tagging.yaml"), id="lmkit check"),
         pytest.param(commands("explain recipes/sentiment.yaml train"), id="lmkit explain"),
+        pytest.param(commands("validate nothing"), id="lmkit validate"),
         pytest.param(commands("plugins"), id="lmkit plugins"),
         pytest.param(commands("plugins show optimizer muon"), id="lmkit plugins show"),
         pytest.param(commands("schema"), id="lmkit schema"),

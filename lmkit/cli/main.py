@@ -90,7 +90,9 @@ def run(
     overrides: Overrides = None,
     stage: Annotated[
         list[str] | None,
-        typer.Option("--stage", metavar="STAGE", help="Run only this stage, train or evaluate; may be repeated."),
+        typer.Option(
+            "--stage", metavar="STAGE", help="Run only this stage: train, evaluate or validate; may be repeated."
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="Name of the run, instead of the recipe's.")
@@ -105,8 +107,8 @@ def run(
 
     Example: lmkit run recipes/sentiment.yaml optimizer.lr=3e-5 train.epochs=1
 
-    Exit codes: 0 done, 1 a bug, 2 the recipe, the command or the data, 4 a plugin or the machine (disk, network,
-    package index, memory), 130 stopped by Ctrl-C.
+    Exit codes: 0 done, 1 a bug, 2 the recipe, the command or the data, 3 a requirement unmet (stage validate), 4 a
+    plugin or the machine (disk, network, package index, memory), 130 stopped by Ctrl-C.
     """
     from lmkit.cli.run import run_command
 
@@ -214,6 +216,31 @@ def evaluate(
         as_json=as_json,
         quiet=quiet,
     )
+
+
+@app.command()
+def validate(
+    wanted: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning or end of one.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="What to change in the recipe's validate, perturbations or metrics."),
+    ] = None,
+    runs: RunsFolder = None,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+) -> None:
+    """Find out whether a run's result is real, without training.
+
+    Intervals, the same rows written otherwise, calibration, the worst slices, and a verdict. The study is kept in the
+    run as verdict.json.
+
+    Example: lmkit validate sentiment 'validate.require=[{metric: accuracy, at_least: 0.80}]'
+
+    Exit codes: 0 every requirement is met, 3 one is not, 2 the run, the data or the command, 4 a plugin or the machine.
+    """
+    from lmkit.cli.validate import validate_command
+
+    validate_command(wanted, tuple(overrides or ()), runs, as_json)
 
 
 @app.command()

@@ -10,7 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from lmkit.api import Run, load_recipe, run_recipe
+from lmkit.cli.studies import tell_study
 from lmkit.cli.tables import result_table
+from lmkit.cli.validate import end_with
 from lmkit.errors import LmkitError, StoppedError
 from lmkit.run.progress import LiveProgress, NoProgress, PlainProgress, Progress
 
@@ -44,8 +46,10 @@ def run_command(
         raise
     if quiet:
         print(run.folder)
-        return
-    _tell(run, console)
+    else:
+        _tell(run, console)
+    if "validate" in recipe.stages:
+        end_with(run.study())
 
 
 def _options(stages: Sequence[str], name: str | None, seed: int | None) -> list[str]:
@@ -60,6 +64,9 @@ def _tell(run: Run, console: Console) -> None:
     for split, result in record.results.items():
         console.print()
         console.print(result_table(split, result))
+    if "validate" in record.stages:
+        console.print()
+        tell_study(run.study(), run.folder, console)
     minutes, seconds = divmod(round(sum(record.seconds.values())), 60)
     length = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
     console.print(f"\n{record.state} in {length}: {run.folder}", soft_wrap=True)

@@ -15,9 +15,11 @@ from rich.console import Console
 
 from lmkit import errors
 from lmkit.cli.runs import shown_length, shown_value
+from lmkit.cli.studies import verdict_line
 from lmkit.cli.tables import result_table
 from lmkit.records.accounts import Account, read_accounts, read_object
-from lmkit.records.store import LOG, MEASUREMENTS, find_run, flat, read_record, runs_folder, state_of
+from lmkit.records.store import LOG, MEASUREMENTS, VERDICT, find_run, flat, read_record, runs_folder, state_of
+from lmkit.validation.study import VALIDATE, read_study
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -72,9 +74,13 @@ def show_command(wanted: str, folder: Path | None, as_json: bool) -> None:
         console.print(result_table(split, result))
     for name, told in _measurements(run):
         time, _, what = name.partition("-")
+        if what == VALIDATE:
+            continue
         say(f"\n{what or name}  {time}")
         for part in _measured(told):
             console.print(part, markup=False)
+    if (run / VERDICT).is_file():
+        say(verdict_line(read_study(run)))
 
 
 def _as_json(run: Path, record: RunRecord) -> dict[str, Any]:

@@ -30,10 +30,10 @@ LEDGER = "ledger.json"
 LOG = "log.txt"
 MODEL = "model"
 PREDICTIONS = "predictions"
-MEASUREMENTS = "measurements"
 CHECKPOINTS = "checkpoints"
 TRACKERS = "trackers"
 MEASUREMENTS = "measurements"
+VERDICT = "verdict.json"
 
 ID = re.compile(r"\d{8}T\d{6}Z-.+-[0-9a-f]{4}")
 """A run's id: when it began, its name, and four digits of chance."""

@@ -14,9 +14,8 @@ import pyarrow as pa
 
 import lmkit
 from lmkit.data.cached_features import cache_key
-from lmkit.data.cached_rows import cached_rows
 from lmkit.data.columns import named_columns
-from lmkit.data.features import Prepared, prepare_features
+from lmkit.data.features import Prepared
 from lmkit.data.inputs import found_columns
 from lmkit.data.ledger import Ledger
 from lmkit.data.prepare import Rows, wanted
@@ -29,6 +28,7 @@ from lmkit.records.measurement import Measurement, measurement_path, new_name, w
 from lmkit.records.record import RunRecord, SplitResult
 from lmkit.records.store import LEDGER, read_record
 from lmkit.run.evaluate import measure, split_result, write_predictions
+from lmkit.run.own_rows import own_rows
 from lmkit.run.parts import NamedMetric, Parts, build_metrics
 from lmkit.run.progress import Position, Progress
 from lmkit.run.trained import TrainedModel
@@ -122,12 +122,7 @@ def measure_again(
 
 def _own_rows(record: RunRecord, recipe: Recipe, trained: TrainedModel, plugins: Plugins) -> tuple[Tables, str]:
     """The splits of the run's own data. Raises DataError where they are not what the run was made of."""
-    recipe = resolved(recipe)
-    rows = cached_rows(recipe, Path(record.provenance.get("base", ".")), plugins)
-    if recipe.data.checks.on_truncate == "drop":
-        tokenizers = (trained.tokenizer, trained.target_tokenizer)
-        owner = plugins.provider("task", recipe.task.use)
-        rows = prepare_features(recipe, rows, trained.task, *tokenizers, owner=owner).rows
+    rows = own_rows(resolved(recipe), Path(record.provenance.get("base", ".")), trained, plugins)
     if rows.content != record.data.get("content"):
         counts = ", ".join(f"{name} {table.num_rows:,}" for name, table in rows.splits.items())
         before = ", ".join(f"{name} {count:,}" for name, count in record.data.get("rows", {}).items())

@@ -111,7 +111,7 @@ class PlainProgress:
         self._told = time.monotonic()
 
     def show(self, position: Position) -> None:
-        if time.monotonic() - self._told >= self._silence or 0 < position.step == position.steps:
+        if time.monotonic() - self._told >= self._silence or 1 < position.step == position.steps:
             self._told = time.monotonic()
             self.say(position.words())
 

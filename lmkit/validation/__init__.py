@@ -1,0 +1,1 @@
+"""Validation: whether a run's result is real, found out without training anew."""

@@ -1,0 +1,57 @@
+"""Calibrating: the calibration error of a split's probabilities, before and after one temperature fitted on another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmkit.statistics.calibration import CalibrationError, fit_temperature, probabilities
+from lmkit.validation.measuring import Ruler
+from lmkit.validation.study import Bin, Calibrated, Calibration
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The logits of a split's rows and the classes that are right."""
+
+    logits: NDArray[np.float64]
+    """(N, C)."""
+    right: NDArray[np.int64]
+    """(N,)."""
+
+
+def scores(logits: Sequence[Sequence[float]], references: Sequence[str], labels: Sequence[str]) -> Scores:
+    numbers = {label: number for number, label in enumerate(labels)}
+    return Scores(np.asarray(logits, np.float64), np.array([numbers[label] for label in references], np.int64))
+
+
+def calibration(
+    judged: Scores, fitting: Scores | None, fitted_on: str, without: str | None, ruler: Ruler
+) -> Calibration:
+    """`fitting` are those of the split `fitted_on`, which is another than the judged one; None, with the reason in
+    `without`, where there is none."""
+    bins = ruler.settings.bins
+    as_trained = _calibrated(judged, 1.0, ruler)
+    if fitting is None:
+        return Calibration(bins=bins, as_trained=as_trained, without=without)
+    temperature = fit_temperature(fitting.logits, fitting.right)
+    return Calibration(
+        bins=bins,
+        as_trained=as_trained,
+        temperature=temperature,
+        scaled=_calibrated(judged, temperature, ruler),
+        fitted_on=fitted_on,
+        fitted_rows=len(fitting.right),
+    )
+
+
+def _calibrated(judged: Scores, temperature: float, ruler: Ruler) -> Calibrated:
+    error = CalibrationError(ruler.settings.bins)
+    statistics = error.statistics(probabilities(judged.logits, temperature), judged.right)
+    found = ruler.intervals(statistics, error.compute, "basic")["ece"]
+    low, high = (None if end is None else max(0.0, end) for end in (found.low, found.high))
+    reliability = tuple(Bin(**one) for one in error.reliability(statistics.sum(axis=0)))
+    return Calibrated(ece=found.model_copy(update={"low": low, "high": high}), reliability=reliability)
