@@ -79,8 +79,9 @@ def _perturbations(study: Study, share: str) -> Table:
     """How each perturbation changed the measure that slices are compared by; verdict.json has the others."""
     shown = study.slices.measure if study.slices is not None else None
     uses = [one.use for one in study.perturbations]
-    measured = [_words(shown), f"change, {share}"] if shown else []
-    table = _table("written otherwise", "changed", "flipped", *measured)
+    title = f"{_words(shown)} of rows written otherwise" if shown else "rows written otherwise"
+    measured = ["value", f"change, {share}"] if shown else []
+    table = _table("perturbation", "changed", "flipped", *measured, title=title)
     for one in study.perturbations:
         name = one.use if uses.count(one.use) == 1 else _with_settings(one)
         values = [shown_number(one.measures[shown].value), _change(one.differences[shown])] if shown else []

@@ -40,7 +40,7 @@ def test_a_requirement_unmet_ends_run_and_validate_with_exit_code_3_and_a_met_on
 
     ran = lmkit("run", tmp_path / "recipe.yaml")
     assert ran.code == 3
-    assert "written otherwise" in ran.out and "finished in" in ran.out
+    assert "accuracy of rows written otherwise" in ran.out and "finished in" in ran.out
     assert ran.err.startswith("verdict: not met: the lower end of accuracy, ")
     assert ran.err.endswith(", is below 0.999\n")
 

@@ -179,6 +179,20 @@ def test_a_temperature_is_never_fitted_on_the_split_that_is_judged(run: Run) -> 
     assert study.verdict.outcome == "nothing required"
 
 
+def test_without_a_validation_split_there_is_no_temperature(run: Run) -> None:
+    recipe, record = (run.folder / name for name in ("recipe.yaml", "record.json"))
+    found = json.loads(record.read_text())
+    del found["data"]["content"]  # as if the run had been made of these splits
+    record.write_text(json.dumps(found))
+    recipe.write_text(recipe.read_text().replace("validation: 0.25", "validation: 0.0"))
+
+    study = run.validate(["perturbations=[]", "validate.require=[{metric: scaled_ece, at_most: 1}]"])
+
+    assert "no temperature: there is no validation split to fit a temperature on" in study.notes
+    assert study.calibration is not None and study.calibration.scaled is None
+    assert study.verdict.outcome == "not met" and study.verdict.requirements[0].interval is None
+
+
 def test_metrics_can_be_others_than_those_of_the_run(run: Run) -> None:
     metrics = "metrics=[{use: f1, average: micro}, mcc, f1]"
     study = run.validate([metrics, "validate.require=[{metric: mcc, at_least: -1}]", "perturbations=[typos]"])
