@@ -292,13 +292,17 @@ class Run:
         return _open_trained(self.folder)
 
 
+UNTRAINED = ("train.monitor=null", "train.early_stopping=null")
+"""What a recipe does not watch where it is only measured, by other metrics or on other rows."""
+
+
 def _kept_recipe(folder: Path, overrides: Sequence[str] = (), source: str | None = None) -> Recipe:
     """The recipe that a run keeps, with what is changed to measure it: overrides, or its data block for another."""
     plugins = installed_plugins()
     faults: list[Fault] = []
-    monitor = ["train.monitor=null"] if overrides else []  # nothing is trained, by whatever is measured now
-    tree = layered(folder / RECIPE, [*monitor, *overrides], faults)
-    if source is not None:
+    changes = [*UNTRAINED, *(["evaluate.splits=[]"] if source else []), *overrides] if overrides or source else []
+    tree = layered(folder / RECIPE, changes, faults)
+    if source is not None and isinstance(tree.value, dict):
         tree = Node(tree.value | {"data": parse_value(source, "--source")}, tree.place, tree.key_places)
     try:
         with redirect_stdout(sys.stderr):
@@ -314,14 +318,11 @@ def _check_changes(overrides: Sequence[str], file: bool, source: bool) -> None:
         key = override.partition("=")[0].partition(".")[0]
         if key in allowed:
             continue
-        if key == "data":
-            hint = (
-                "write it in --source"
-                if source
-                else "the run's own rows are read as they were; --data FILE reads others"
-            )
-        else:
-            hint = f"a trained model is measured as it is; what can change is {' and '.join(allowed)}"
+        hint = f"a trained model is measured as it is; what can change is {' and '.join(allowed)}"
+        if key == "data" and source:
+            hint = "write it in --source"
+        elif key == "data":
+            hint = "the run's own rows are read as they were; --data FILE reads others"
         raise UsageError(f"{override}: {hint}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -59,6 +60,7 @@ def predict_command(
         answered = run.answers(tables, where, columns=named, batch_size=batch_size, logits=logits)
         if output is not None:
             _write(told, answered, output, written)
+            _tell(told, output, as_json)
         elif texts and "-" not in texts and form is None and not as_json and sys.stdout.isatty():
             for rows in told.noted(answered):
                 Console(highlight=False).print(answer_table(rows.table))
@@ -153,7 +155,14 @@ def _write(told: _Told, answered: Iterable[AnsweredRows], output: Path, form: Fo
         write_tables(output, (rows.table for rows in told.noted(answered)), form)
     finally:
         told.progress.close()
-    print(f"{told.rows:,} rows: {output}{told.answers_in_words()}")
+
+
+def _tell(told: _Told, output: Path, as_json: bool) -> None:
+    if as_json:
+        counts = {"rows": told.rows, "without_text": len(told.empty), "cut": told.cut, "answers": dict(told.answers)}
+        print(json.dumps({"output": str(output), **counts}, ensure_ascii=False))
+    else:
+        print(f"{told.rows:,} rows: {output}{told.answers_in_words()}")
 
 
 @dataclass(slots=True)

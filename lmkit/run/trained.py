@@ -130,7 +130,7 @@ def _answer_window(trained: TrainedModel, rows: pa.Table, size: int) -> Answers:
     features = trained.task.encode(rows, trained.tokenizer, trained.target_tokenizer)
     padding = paddings(trained.task, trained.tokenizer, trained.target_tokenizer)
     collation = Collation(features, padding)
-    trained.model.eval()
+    trained.model.to(trained.hardware.device).eval()  # Lightning puts a model that it has measured on the processor
     shape = (0, 0)
     gathered: list[tuple[list[int], Predictions]] = []
     with memory_errors(lambda: shape, "Lower --batch-size, or evaluate.batch_size"), _computing(trained.hardware):
@@ -192,7 +192,7 @@ def _read(path: Path, read: Callable[[Path], Read]) -> Read:
     try:
         return read(path)
     except Exception as cause:
-        reason = str(cause).strip().splitlines()[0]
+        reason, *_ = [*str(cause).strip().splitlines(), type(cause).__name__]
         raise UsageError(f"this run's model is damaged: {path} cannot be read: {reason}") from cause
 
 

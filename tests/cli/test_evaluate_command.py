@@ -190,9 +190,14 @@ def test_a_source_of_its_own_is_a_whole_data_block(
     block = "use: csv, columns: {label: stars}, labels: [[good, fresh], [bad, rotten]]"
 
     one = evaluate(run, "--source", f"{{{block}, path: a.csv, keep: {{column: from, values: [x]}}}}")["results"]
+    only = evaluate(run, "--source", f"{{{block}, files: {{train: a.csv}}}}")["results"]
     two = evaluate(run, "--source", f"{{{block}, files: {{train: a.csv, test: a.csv}}}}", "--split", "test")["results"]
 
-    assert {name: result["rows"] for name, result in (one | two).items()} == {"a": 2, "test": 3}
+    assert {name: result["rows"] for name, result in (one | two | only).items()} == {
+        "a": 2,
+        "test": 3,
+        "train": 3,
+    }
 
 
 def test_rows_that_have_changed_are_not_measured_as_the_runs_own(

@@ -102,6 +102,14 @@ def test_on_a_terminal_there_is_a_table(predict: Command, monkeypatch: pytest.Mo
     assert len(lines(programs.out)) == len(TEXTS)
 
 
+def test_what_was_written_is_told_to_programs_too(predict: Command, expected: list[str], tmp_path: Path) -> None:
+    (told,) = lines(predict("labels", *TEXTS, "-o", tmp_path / "out.jsonl", "--json").out)
+
+    counts = {label: expected.count(label) for label in sorted(set(expected))}
+    assert dict(sorted(told.pop("answers").items())) == counts
+    assert told == {"output": str(tmp_path / "out.jsonl"), "rows": 4, "without_text": 1, "cut": 0}
+
+
 def written(path: Path, rows: list[dict[str, Any]]) -> Path:
     """The rows as a file of the format that its name says."""
     inner = path.with_suffix("") if path.suffix == ".gz" else path
