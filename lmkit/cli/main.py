@@ -151,6 +151,7 @@ def predict(
     text is split at its spaces.
 
     Example: lmkit predict sentiment "A joy from start to end." "Dull."
+
     Example: lmkit predict sentiment --file reviews.csv --output answers.csv
     """
     from lmkit.cli.predict import predict_command
@@ -201,6 +202,7 @@ def evaluate(
     The measurement is kept under the run's `measurements`, with its predictions; the run's record stays as it is.
 
     Example: lmkit evaluate sentiment --data tweets.csv data.columns.text=tweet
+
     Example: lmkit evaluate sentiment --split validation 'metrics=[accuracy, mcc]'
     """
     from lmkit.cli.evaluate import evaluate_command
