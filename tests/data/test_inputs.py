@@ -119,6 +119,14 @@ def test_rows_come_little_by_little_and_are_all_there(catalog: Catalog, tmp_path
     assert pa.concat_tables(tables).to_pylist() == source.load().to_pylist()
 
 
+def test_a_text_file_of_one_line_with_carriage_returns_is_refused(catalog: Catalog, tmp_path: Path) -> None:
+    (tmp_path / "mac.txt").write_bytes(b"one\rtwo\rthree")
+    config = file_config(tmp_path / "mac.txt", recipe("{use: sample, name: entities}", catalog), catalog)
+
+    with pytest.raises(DataError, match="its lines end in carriage returns alone"):
+        list(streamed(catalog.build("data", config, seed=0, folder=tmp_path), 2))
+
+
 def test_a_source_that_cannot_stream_is_read_whole(catalog: Catalog, tmp_path: Path) -> None:
     class Whole:
         def fingerprint(self) -> str:

@@ -57,15 +57,16 @@ def lines(stream: IO[bytes], name: str, encoding: str = FOUND) -> list[str]:
     The last one needs no end; an end with nothing after it begins no line. Raises DataError, with the line's number,
     for bytes that are not `encoding`, and for a file whose lines end in carriage returns alone.
     """
-    found = list(_lines(stream, name, encoding))
-    if len(found) == 1 and "\r" in found[0]:
-        raise DataError(f"{name}: its lines end in carriage returns alone, as on old Macs; save it with line feeds")
-    return found
+    return list(_lines(stream, name, encoding))
 
 
 def _lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[str]:
-    for line in decoded_lines(stream, name, encoding, newline="\n"):
-        yield line[:-2] if line.endswith("\r\n") else line.removesuffix("\n")
+    count, line = 0, ""
+    for count, line in enumerate(decoded_lines(stream, name, encoding, newline="\n"), start=1):
+        line = line[:-2] if line.endswith("\r\n") else line.removesuffix("\n")
+        yield line
+    if count == 1 and "\r" in line:
+        raise DataError(f"{name}: its lines end in carriage returns alone, as on old Macs; save it with line feeds")
 
 
 def _paragraphs(stream: IO[bytes], name: str, encoding: str) -> list[str]:
