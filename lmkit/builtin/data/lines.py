@@ -61,11 +61,12 @@ def lines(stream: IO[bytes], name: str, encoding: str = FOUND) -> list[str]:
 
 
 def _lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[str]:
-    count, line = 0, ""
-    for count, line in enumerate(decoded_lines(stream, name, encoding, newline="\n"), start=1):
+    line, several = "", False
+    for number, line in enumerate(decoded_lines(stream, name, encoding, newline="\n")):
+        several = number > 0
         line = line[:-2] if line.endswith("\r\n") else line.removesuffix("\n")
         yield line
-    if count == 1 and "\r" in line:
+    if "\r" in line and not several:
         raise DataError(f"{name}: its lines end in carriage returns alone, as on old Macs; save it with line feeds")
 
 
