@@ -303,7 +303,8 @@ def _kept_recipe(folder: Path, overrides: Sequence[str] = (), source: str | None
     changes = [*UNTRAINED, *(["evaluate.splits=[]"] if source else []), *overrides] if overrides or source else []
     tree = layered(folder / RECIPE, changes, faults)
     if source is not None and isinstance(tree.value, dict):
-        tree = Node(tree.value | {"data": parse_value(source, "--source")}, tree.place, tree.key_places)
+        kept = {key: node for key, node in tree.value.items() if key != "validate"}  # which judges the run's own rows
+        tree = Node(kept | {"data": parse_value(source, "--source")}, tree.place, tree.key_places)
     try:
         with redirect_stdout(sys.stderr):
             return typed_recipe(tree, plugins.catalog, faults)

@@ -55,7 +55,7 @@ def test_texts_are_answered_with_labels_and_probabilities(predict: Command, expe
         assert set(row["probabilities"]) == {"fresh", "rotten"}
         assert row["probability"] == max(row["probabilities"].values()) == row["probabilities"][row["prediction"]]
         assert sum(row["probabilities"].values()) == pytest.approx(1)
-    assert result.err == "1 row without any text, answered all the same: row 2, counted from 0\n"
+    assert result.err == "1 row without any text, answered all the same (2, counted from 0)\n"
 
 
 def test_logits_are_there_when_they_are_wanted(predict: Command, trained: Trained) -> None:

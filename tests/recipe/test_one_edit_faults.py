@@ -76,8 +76,10 @@ def documents(catalog: Catalog) -> Iterator[tuple[str, dict[str, Any], KeyPath]]
     """A recipe with everything written out for each component, and the path of the component in it."""
     for kind in BLOCK:
         for name in catalog.names(kind):
-            block = {"use": name, **NEEDED.get(name, {})}
-            recipe = surroundings(kind, catalog.find(kind, name).component.config)
+            config = catalog.find(kind, name).component.config
+            needed = {key: value for key, value in NEEDED.get(name, {}).items() if key in config.model_fields}
+            block = {"use": name, **needed}
+            recipe = surroundings(kind, config)
             key = BLOCK[kind]
             recipe[key] = [block] if key in LISTS else block
             whole = typed_recipe(parse_document(dump_document(recipe), "r.yaml"), catalog).model_dump(mode="json")
