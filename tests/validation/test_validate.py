@@ -18,7 +18,7 @@ from lmkit.api import Run
 from lmkit.catalog import BUILTIN
 from lmkit.component import build
 from lmkit.errors import DataError, RecipeError, UsageError
-from lmkit.plugins import load_plugins
+from lmkit.plugins import installed_plugins, load_plugins
 from lmkit.run.trained import open_trained, predict_rows
 from lmkit.statistics.calibration import fit_temperature
 from lmkit.validation.study import Study
@@ -239,3 +239,32 @@ def test_a_study_reads_back_as_it_was_written(validated: Run) -> None:
     text = (validated.folder / "verdict.json").read_text()
 
     assert Study.model_validate_json(text).model_dump(mode="json") == json.loads(text)
+
+
+def test_what_the_model_is_asked_is_transformed_once(tmp_path: Path) -> None:
+    from lmkit import load_recipe, run_recipe
+    from lmkit.run.own_rows import own_rows, untransformed
+
+    rows = [{"text": f"{'good' if n % 2 else 'bad'} film {n}", "label": str(n % 2)} for n in range(90)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "recipe.yaml").write_text(
+        "name: twice\ndata: {use: jsonl, path: rows.jsonl}\n"
+        "transforms: [{use: replace, pattern: film, replacement: film film}]\n"
+        "task: text-classification\ntokenizer: {use: whitespace, vocab_size: 100}\n"
+        "model: {use: lstm, width: 8, hidden: 8}\noptimizer: adamw\ntrain: {steps: 3, threads: 1}\n"
+    )
+    run = run_recipe(load_recipe(tmp_path / "recipe.yaml"), base=tmp_path, runs=tmp_path / "runs")
+    stored = run.predictions("test")
+    (run.folder / "predictions" / "test.parquet").unlink()
+
+    run.validate(["perturbations=[case]"])
+
+    again = run.predictions("test")
+    assert again["row"].equals(stored["row"])
+    for mine, theirs in zip(again["logits"].to_pylist(), stored["logits"].to_pylist(), strict=True):
+        assert mine == pytest.approx(theirs, abs=1e-5)
+    plugins = installed_plugins()
+    own = own_rows(run.recipe, tmp_path, open_trained(run.folder, plugins), plugins)
+    written = untransformed(run.recipe, tmp_path, own, plugins)["test"]
+    assert [rows[number]["text"] for number in own.splits["test"]["row"].to_pylist()] == written["text"].to_pylist()
+    assert "film film" in own.splits["test"]["text"][0].as_py()
