@@ -197,7 +197,9 @@ def evaluate(
     plugin: PluginFiles = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print the measurement's path only.")] = False,
 ) -> None:
-    """Measure a run's model again: on its own splits, or on other rows.
+    """Measure a run's model again.
+
+    On its own splits, or on other rows.
 
     The measurement is kept under the run's `measurements`, with its predictions; the run's record stays as it is.
 
@@ -254,7 +256,9 @@ def check(
     as_json: AsJson = False,
     plugin: PluginFiles = None,
 ) -> None:
-    """Tell every fault of recipes and sweeps at once, without running them.
+    """Tell every fault of recipes and sweeps at once.
+
+    Nothing is run.
 
     Example: lmkit check recipes/*.yaml
 
@@ -298,7 +302,9 @@ def data(
     as_json: AsJson = False,
     plugin: PluginFiles = None,
 ) -> None:
-    """Show a recipe's rows without training: what is dropped, doubled, leaked and cut off, and what tokens look like.
+    """Show a recipe's rows without training.
+
+    What is dropped, doubled, leaked and cut off, and what tokens look like.
 
     Example: lmkit data recipes/sentiment.yaml data.limit=1000
 
