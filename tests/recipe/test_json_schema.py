@@ -91,7 +91,14 @@ SOUND: dict[str, Any] = {
     "trackers": [{"use": "wandb", "tags": ["a"]}],
 }
 
-MISSING = object()
+class Missing:
+    """In place of a key's value: the key is left out."""
+
+    def __str__(self) -> str:
+        return "missing"
+
+
+MISSING = Missing()
 
 BROKEN: list[tuple[str, Any]] = [
     *((key, MISSING) for key in ("name", "data", "task", "tokenizer", "model", "optimizer")),
