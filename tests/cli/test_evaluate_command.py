@@ -256,3 +256,31 @@ def test_the_table_is_that_of_a_run(lmkit: Command, copied: Callable[[str], Run]
     assert Path(result.out.splitlines()[-1]).is_file()
     assert Path(quiet.out.strip()).is_file() and quiet.out.count("\n") == 1
     assert result.err == ""
+
+
+def test_rows_from_elsewhere_and_texts_are_transformed_as_the_training_rows_were(
+    tmp_path: Path, evaluate: Command
+) -> None:
+    from lmkit import load_recipe, run_recipe
+
+    rows = [{"text": f"{'Good' if n % 2 else 'BAD'} film {n}", "label": str(n % 2)} for n in range(120)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "recipe.yaml").write_text(
+        "name: changed\ndata: {use: jsonl, path: rows.jsonl}\n"
+        "transforms: [lower-case, {use: replace, pattern: film, replacement: film film}]\n"
+        "task: text-classification\ntokenizer: {use: whitespace, vocab_size: 100}\n"
+        "model: {use: lstm, width: 8, hidden: 8}\noptimizer: adamw\ntrain: {steps: 5, threads: 1}\n"
+    )
+    run = run_recipe(load_recipe(tmp_path / "recipe.yaml"), base=tmp_path, runs=tmp_path / "runs")
+    stored = run.predictions("test")
+    held = [rows[number] for number in stored["row"].to_pylist()]
+    (tmp_path / "held.jsonl").write_text("".join(json.dumps(row) + "\n" for row in held))
+
+    found = evaluate(run, "--data", tmp_path / "held.jsonl")["results"]["held"]
+    answers = run.predict([row["text"] for row in held])
+
+    measures = run.record.results["test"].measures
+    assert {name: found["measures"][name]["value"] for name in measures} == pytest.approx(
+        {name: interval.value for name, interval in measures.items()}, abs=1e-6
+    )
+    np.testing.assert_allclose(answers["probabilities"].to_pylist(), stored["probabilities"].to_pylist(), atol=1e-5)

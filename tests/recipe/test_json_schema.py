@@ -91,6 +91,7 @@ SOUND: dict[str, Any] = {
     "trackers": [{"use": "wandb", "tags": ["a"]}],
 }
 
+
 class Missing:
     """In place of a key's value: the key is left out."""
 
