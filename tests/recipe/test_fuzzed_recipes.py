@@ -106,7 +106,7 @@ def test_any_file_loads_or_is_told_as_faults_soon(catalog: Catalog, folder: Path
     @given(content=files)
     def check(content: bytes) -> None:
         path.write_bytes(content)
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             load_recipe(path, (), catalog)
         except RecipeError as error:
@@ -114,7 +114,7 @@ def test_any_file_loads_or_is_told_as_faults_soon(catalog: Catalog, folder: Path
             assert error.faults and "Traceback" not in told
             assert len(told.splitlines()) <= 60
             assert all(fault.message for fault in error.faults)
-        assert time.perf_counter() - began < SLOWEST
+        assert time.process_time() - began < SLOWEST
 
     check()
 
