@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import os
 import sys
@@ -225,21 +226,22 @@ class Run:
         self,
         data: Path | str | None = None,
         *,
-        source: str | None = None,
+        source: Mapping[str, Any] | str | None = None,
         splits: Sequence[str] = (),
         overrides: Sequence[str] = (),
         drop_unknown_labels: bool = False,
         progress: Progress | None = None,
     ) -> Measurement:
-        """Measure the model again: on its own splits, on a file, or on `source`, a data block as YAML.
+        """Measure the model again: on its own splits, on a file, or on `source`, a data block or its YAML.
 
         `overrides` change `evaluate` and `metrics`, and with a file how it is read (`data`). The measurement is kept
         under the run's `measurements/`. Raises DataError for own rows that have changed, and for labels that the model
         does not know unless their rows are to be dropped.
         """
         _check_changes(overrides, data is not None, source is not None)
-        recipe = _kept_recipe(self.folder, overrides, source)
-        elsewhere = _elsewhere(recipe, data, source, drop_unknown_labels)
+        block = source if source is None or isinstance(source, str) else json.dumps(dict(source))
+        recipe = _kept_recipe(self.folder, overrides, block)
+        elsewhere = _elsewhere(recipe, data, block, drop_unknown_labels)
         trained = self._trained
         with _logged(self.folder, progress, references_in(recipe)):
             with _quick_imports():
@@ -337,7 +339,7 @@ def _elsewhere(recipe: Recipe, data: Path | str | None, source: str | None, drop
     if data is None:
         path = getattr(recipe.data, "path", None)
         name = Path(path).name.partition(".")[0] if isinstance(path, str) else recipe.data.use
-        return Elsewhere(recipe.data, Path.cwd(), name, drops_unknown)
+        return Elsewhere(recipe.data, Path.cwd(), name, drops_unknown, by_its_names=True)
     if source is not None:
         raise UsageError("a file and a source are both given; one of them is to be measured")
     path = Path(data)
@@ -357,7 +359,7 @@ def _open_trained(folder: Path) -> TrainedModel:
 
 def open_run(wanted: str, runs: Path | str | None = None) -> Run:
     """The run whose id is, begins or ends with `wanted`. Raises UsageError when none or several do."""
-    return Run(find_run(runs_folder(Path(runs) if runs else None), wanted))
+    return Run(find_run(runs_folder(Path(runs) if runs else None), wanted, model=True))
 
 
 VALIDATED_BY = ("metrics", "perturbations", "validate")

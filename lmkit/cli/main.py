@@ -395,7 +395,7 @@ def runs(
     reverse: Annotated[bool, typer.Option("--reverse", help="Turn the order round.")] = False,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="N", min=0, help="Show N runs: the first by --sort, else the newest."),
+        typer.Option("--limit", metavar="N", min=1, help="Show N runs: the first by --sort, else the newest."),
     ] = None,
     folder: RunsFolder = None,
     as_json: AsJson = False,

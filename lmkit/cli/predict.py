@@ -56,6 +56,8 @@ def predict_command(
         recipe = run.recipe
         named = _named(columns, recipe)
         written = form_of(output, form)
+        if file is not None and output is not None and output.exists() and output.samefile(file):
+            raise UsageError(f"{output} is the file that is read; name another one for the answers")
         tables, where = _tables(recipe, texts, file, named)
         answered = run.answers(tables, where, columns=named, batch_size=batch_size, logits=logits)
         if output is not None:

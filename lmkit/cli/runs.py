@@ -40,12 +40,17 @@ def list_command(
 def _line(summary: dict[str, Any], width: int, keys: Sequence[str], look: RunValues) -> str:
     values = summary.get("values") or {}
     known = {name: value for name, value in values.items() if value is not None and not name.endswith("/loss")}
-    first = {key: found[0] for key in keys if (found := look(summary, key))}
+    first = {key: _joined(found) for key in keys if (found := look(summary, key))}
     shown = "  ".join(f"{key} {shown_value(key, value)}" for key, value in (first | known).items())
     text = shown if known else f"{shown}  {next(iter((summary.get('failure') or '').splitlines()), '')}".strip()
     return (
         f"{summary['id']:<{width}}  {summary['state']:<11}  {shown_length(summary.get('seconds')):>7}  {text}".rstrip()
     )
+
+
+def _joined(found: Sequence[Any]) -> Any:
+    """One value as it is, those of a list side by side."""
+    return found[0] if len(found) == 1 else ", ".join(map(str, found))
 
 
 def shown_value(key: str, value: Any) -> str:

@@ -26,7 +26,7 @@ def remove_command(wanted: Sequence[str], where: Sequence[str], folder: Path | N
     if where:
         found = [runs / summary["id"] for summary in choose_runs(runs, where)]
     else:
-        found = list(dict.fromkeys(find_run(runs, name) for name in wanted))
+        found = list(dict.fromkeys(find_run(runs, name, alone=True) for name in wanted))
     if not found:
         print(f"no run in {runs} is like that")
         return

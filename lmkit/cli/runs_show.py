@@ -76,7 +76,7 @@ def show_command(wanted: str, folder: Path | None, as_json: bool) -> None:
         time, _, what = name.partition("-")
         if what == VALIDATE:
             continue
-        say(f"\n{what or name}  {time}")
+        say(f"\n{what or name}  {time}{_of_what(told)}")
         for part in _measured(told):
             console.print(part, markup=False)
     if (run / VERDICT).is_file():
@@ -126,6 +126,17 @@ def _measurements(run: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """What was measured after the run, oldest first: the file's name, and what it says."""
     for path in sorted((run / MEASUREMENTS).glob("*.json")):
         yield path.stem, read_object(path)
+
+
+def _of_what(told: dict[str, Any]) -> str:
+    """Which rows were measured, where they are not the run's own, and what was changed or left out."""
+    data = told.get("data") if told.get("elsewhere") else None
+    parts = [f"of {data.get('path') or data.get('source') or data.get('use')}"] if isinstance(data, dict) else []
+    left_out = told.get("left_out")
+    if isinstance(left_out, dict) and left_out:
+        parts.append(f"without rows of unknown labels ({', '.join(f'{name} {n}' for name, n in left_out.items())})")
+    parts += [str(override) for override in told.get("overrides") or ()]
+    return f"  {', '.join(parts)}" if parts else ""
 
 
 def _measured(told: dict[str, Any]) -> Iterator[Table | str]:

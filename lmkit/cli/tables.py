@@ -52,7 +52,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         spans = value and isinstance(value[0], dict)
         return ", ".join(f"{span['type']}: {span['text']}" for span in value) if spans else " ".join(map(str, value))
-    return str(value)
+    return "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in str(value))
 
 
 def shown_number(value: float | None) -> str:

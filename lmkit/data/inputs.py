@@ -80,13 +80,20 @@ def input_columns(task: TaskConfig) -> list[Column]:
 def text_rows(texts: Sequence[str], task: TaskConfig) -> pa.Table:
     """Plain texts as rows; where the task reads words, they are what stands between spaces.
 
-    Raises UsageError for a task that reads more than one text.
+    Raises UsageError for a task that reads more than one text, DataError for a text that is no Unicode.
     """
     first, *others = input_columns(task)
     if others:
         names = ", ".join(repr(column.name) for column in (first, *others))
         raise UsageError(f"task {task.use!r} reads {names} of each row, which plain texts do not have; give a file")
-    return pa.table({first.name: _worded(pa.array(texts, pa.string()), first)})
+    try:
+        return pa.table({first.name: _worded(pa.array(texts, pa.string()), first)})
+    except UnicodeEncodeError as cause:
+        number = next(number for number, text in enumerate(texts) if text == cause.object)
+        raise DataError(
+            f"text {number} holds half of a surrogate pair at character {cause.start}, which is no character of "
+            "Unicode; replace it"
+        ) from cause
 
 
 def given_rows(rows: Any, task: TaskConfig) -> pa.Table:

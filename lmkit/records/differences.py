@@ -26,7 +26,7 @@ def differences(first: Path, second: Path) -> dict[str, Any]:
         "a": _run(a),
         "b": _run(b),
         "settings": _changed(read_settings(first), read_settings(second)),
-        "data": _changed(_data(a), _data(b)),
+        "data": _changed(_data(a), _data(b)) if a.data.get("content") != b.data.get("content") else {},
         "code": _changed(_code(a), _code(b)),
         "packages": _changed(a.provenance.get("packages") or {}, b.provenance.get("packages") or {}),
         "machine": _changed(_machine(a), _machine(b)),

@@ -26,6 +26,8 @@ class Measurement(BaseModel):
     """ISO 8601, UTC."""
     data: dict[str, Any]
     """The data block that the rows were read by."""
+    elsewhere: bool = False
+    """Whether these are other rows than the run's own."""
     overrides: tuple[str, ...] = ()
     content: str
     """A hash of the rows: for the run's own splits that of its record."""

@@ -38,6 +38,9 @@ VERDICT = "verdict.json"
 ID = re.compile(r"\d{8}T\d{6}Z-.+-[0-9a-f]{4}")
 """A run's id: when it began, its name, and four digits of chance."""
 
+MOST = 5
+"""Runs that a message names, the newest first."""
+
 REMOVED = ".removed-"
 """What the name of a run begins with while its files are deleted."""
 
@@ -155,10 +158,11 @@ def is_run(folder: Path) -> bool:
     return (folder / RECORD).is_file() or (ID.fullmatch(folder.name) is not None and (folder / RECIPE).is_file())
 
 
-def find_run(runs: Path, wanted: str) -> Path:
+def find_run(runs: Path, wanted: str, *, model: bool = False, alone: bool = False) -> Path:
     """The run folder whose id or name is `wanted`, whose id begins or ends with it, or a path to one.
 
-    Raises UsageError when none or several do.
+    Of several runs of one name it is the newest, or with `model` the newest that has one. Raises UsageError when none
+    is meant, and when several are: by the beginning or end of an id, or, `alone`, by their name.
     """
     if wanted and (Path(wanted) / RECORD).is_file():
         return Path(wanted).resolve() if Path(wanted).name in ("", "..") else Path(wanted)
@@ -166,17 +170,21 @@ def find_run(runs: Path, wanted: str) -> Path:
     exact = [path for path in folders if path.name == wanted and is_run(path)]
     if exact:
         return exact[0]
-    near = [path for path in folders if _name_of(path) == wanted and is_run(path)] or [
+    named = sorted(path for path in folders if _name_of(path) == wanted and is_run(path))
+    if named and not (alone and len(named) > 1):
+        return [*named, *(path for path in named if model and (path / MODEL).is_dir())][-1]
+    near = named or sorted(
         path
         for path in folders
         if wanted and (path.name.startswith(wanted) or path.name.endswith(wanted)) and is_run(path)
-    ]
+    )
     if len(near) == 1:
         return near[0]
     if near:
+        newest = [path.name for path in reversed(near)]
+        more = ", …" if len(near) > MOST else ""
         raise UsageError(
-            f"{wanted!r} is the name, the beginning or the end of {len(near)} runs: "
-            f"{', '.join(p.name for p in near[:5])}"
+            f"{wanted!r} is the name, the beginning or the end of {len(near)} runs: {', '.join(newest[:MOST])}{more}"
         )
     raise UsageError(f"no run is called {wanted!r} in {runs}; `lmkit runs` lists what there is")
 

@@ -54,6 +54,8 @@ class Elsewhere:
     """What a source without splits is called in the results."""
     drops_unknown: bool = False
     """Whether rows with labels that the model does not know are left out, or refused."""
+    by_its_names: bool = False
+    """Whether its columns are those that the settings name, or may be called as the task calls them too."""
 
 
 def measure_again(
@@ -108,6 +110,7 @@ def measure_again(
         content=content,
         left_out=left_out,
         cut=cut,
+        elsewhere=elsewhere is not None,
         decisions={
             "lmkit": lmkit.__version__,
             "device": hardware.device,
@@ -141,12 +144,12 @@ def _other_rows(elsewhere: Elsewhere, recipe: Recipe, transforms: Transforms, ca
     loaded = source.load()
     given = dict(loaded) if isinstance(loaded, Mapping) else {elsewhere.name: loaded}
     columns = recipe.task.columns
-    named = {name: _named(table, config, columns, name) for name, table in given.items()}
+    named = {name: _named(table, config, columns, name, elsewhere.by_its_names) for name, table in given.items()}
     return {name: transform_rows(table, transforms, columns, name) for name, table in named.items()}
 
 
-def _named(table: pa.Table, config: DataConfig, columns: Sequence[Column], name: str) -> pa.Table:
-    names = found_columns(table, config.columns, columns)
+def _named(table: pa.Table, config: DataConfig, columns: Sequence[Column], name: str, strictly: bool) -> pa.Table:
+    names = config.columns if strictly else found_columns(table, config.columns, columns)
     named = named_columns(table, names, columns, name, config.label_map)
     return named.filter(pa.array(wanted(table, config.keep))) if config.keep else named
 
@@ -188,7 +191,7 @@ def _unknown(counts: Counter[str], labels: Sequence[str], name: str, most: int =
     shown = [f"{label!r} ({count:,} row{'' if count == 1 else 's'})" for label, count in counts.most_common(most)]
     more = f" and {len(counts) - most} more" if len(counts) > most else ""
     known = ", ".join(map(repr, labels[:10])) + (", …" if len(labels) > 10 else "")
-    renamed = f"data.labels: [[{shown[0].partition(' (')[0]}, {labels[0]!r}], …]"
+    renamed = f"data.labels: [[{shown[0].partition(' (')[0]}, …], …]"
     return (
         f"{name} has labels that the model does not know: {', '.join(shown)}{more}; it knows {known}. "
         f"Say what they are called with {renamed}, or leave their rows out with --unknown-labels drop"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lmkit.catalog import Catalog
 from lmkit.recipe.json_schema import Schema, recipe_definitions
-from lmkit.sweep.load import MARKS
+from lmkit.sweep.load import MARKS, NO_SETTINGS
 from lmkit.sweep.schema import DIMENSIONS, Sweep
 
 FILE = "recipe.schema.json"
@@ -38,7 +38,7 @@ def _sweep(sweep: Schema, words: Schema) -> Schema:
         "description": properties["space"]["description"],
         "type": "object",
         "minProperties": 1,
-        "propertyNames": {"not": {"enum": ["seed", "name"]}},
+        "propertyNames": {"not": {"enum": list(NO_SETTINGS)}},
         "additionalProperties": {"anyOf": [choice, *dimensions]},
     }
     return sweep | {"properties": properties}

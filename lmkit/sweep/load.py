@@ -14,7 +14,7 @@ from lmkit.kinds.data import splits_of
 from lmkit.kinds.search import Search, SearchConfig, Space
 from lmkit.recipe.complaints import shown
 from lmkit.recipe.document import Node, read_document
-from lmkit.recipe.layers import COMMAND_LINE, layered, merge, override
+from lmkit.recipe.layers import COMMAND_LINE, EXTENDS, layered, merge, override
 from lmkit.recipe.load import ordered, read_tree
 from lmkit.recipe.reading import BlockReader
 from lmkit.recipe.schema import CORE, Recipe
@@ -29,6 +29,13 @@ TRIED = 8
 """How many of the search's points are tried as whole recipes, for what lies between settings."""
 
 WATCHED = "validation/"
+
+NO_SETTINGS = {
+    "seed": "`repeats` runs each point on several seeds",
+    "name": "trials are named by the sweep",
+    EXTENDS: "`recipe` names the recipe",
+}
+"""Keys of a recipe that no sweep varies, and what to do instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +115,8 @@ class SweepReader(BlockReader):
             parent = next((other for other in keys if key.startswith(f"{other}.")), None)
             if parent is not None:
                 self._fault(place, ("space", key), f"{parent!r} is in the space too, and this is a part of it", CORE)
-            if key in ("seed", "name"):
-                way = "`repeats` runs each point on several seeds" if key == "seed" else "trials are named by the sweep"
-                self._fault(place, ("space", key), f"is nothing to search for; {way}", CORE)
+            if key in NO_SETTINGS:
+                self._fault(place, ("space", key), f"is nothing to search for; {NO_SETTINGS[key]}", CORE)
             dimensions[key] = read_dimension(node, f"space.{key}", self.faults)
             if isinstance(search, SearchConfig) and search.finite and Space({key: dimensions[key]}).size is None:
                 message = f"search {search.use!r} needs values that can be counted: a list, or {{int: [low, high]}}"
@@ -158,10 +164,10 @@ class SweepReader(BlockReader):
         if "validation" not in splits:
             message = f"trials are compared on the validation split; its data has {', '.join(splits)}"
             self._fault(self.tree.value["recipe"].place, ("recipe",), message, CORE)
-        if objective is None:
+        path = ("objective", "metric")
+        place, metric = self.tree.find(path).place, self.tree.find(path).value
+        if not self.tree.has("objective") or not isinstance(metric, str):
             return
-        metric, path = objective.metric, ("objective", "metric")
-        place = self.tree.find(path).place
         split, _, measure = metric.rpartition("/")
         near = measure if measure in recipe.measures else _near(measure, recipe.measures)
         meant = f"{WATCHED}{near}" if near else None
@@ -172,7 +178,7 @@ class SweepReader(BlockReader):
             there = ", ".join(f"{WATCHED}{name}" for name in recipe.measures)
             message = "is no measure of the recipe's validation split" + ("" if meant else f"; there are {there}")
             self._fault(place, path, message, CORE, meant)
-        elif objective.direction is not None:
+        elif objective is not None and objective.direction is not None:
             right = {"max": "maximize", "min": "minimize"}[recipe.measures[measure]]
             if objective.direction != right:
                 at = ("objective", "direction")

@@ -174,7 +174,7 @@ def test_labels_that_the_model_does_not_know_are_named_or_left_out(
     assert refused.code == 2
     assert refused.err == (
         "rows has labels that the model does not know: 'mixed' (2 rows), '' (1 row); it knows 'fresh', 'rotten'. "
-        "Say what they are called with data.labels: [['mixed', 'fresh'], …], or leave their rows out with "
+        "Say what they are called with data.labels: [['mixed', …], …], or leave their rows out with "
         "--unknown-labels drop\n"
     )
     assert (kept["results"]["rows"]["rows"], kept["left_out"]) == (2, {"mixed": 2, "": 1})

@@ -170,7 +170,7 @@ def test_a_damaged_record_is_told_with_code_2(lmkit: Call, runs: Path, options: 
     assert "record.json" in told.err and "Traceback" not in told.err
 
 
-@pytest.mark.parametrize("wanted", ["zzzz", "2026030", "films"])
+@pytest.mark.parametrize("wanted", ["zzzz", "2026030"])
 def test_a_run_that_is_not_one_is_told_with_code_2(lmkit: Call, runs: Path, wanted: str) -> None:
     told = lmkit("runs", "show", wanted)
 

@@ -267,7 +267,7 @@ def test_a_part_that_several_runs_share_is_told_with_their_ids(tmp_path: Path) -
 
     assert str(raised.value) == (
         "'20260301' is the name, the beginning or the end of 2 runs: "
-        "20260301T101500Z-films-0001, 20260301T101500Z-films-0002"
+        "20260301T101500Z-films-0002, 20260301T101500Z-films-0001"
     )
 
 
@@ -286,14 +286,20 @@ def test_a_folder_without_a_record_is_no_run_to_be_found(tmp_path: Path) -> None
         find_run(tmp_path, "0001")
 
 
-def test_a_run_can_be_found_by_its_name_while_it_has_it_alone(tmp_path: Path) -> None:
-    wanted = keep(tmp_path, "20260301T101500Z-films-0001")
+def test_a_name_means_the_newest_run_that_has_it_and_the_newest_with_a_model_where_one_is_needed(
+    tmp_path: Path,
+) -> None:
+    older = keep(tmp_path, "20260301T101500Z-films-0001")
     keep(tmp_path, "20260301T101500Z-more-films-0002")
+    assert find_run(tmp_path, "films", alone=True) == older
 
-    assert find_run(tmp_path, "films") == wanted
-    keep(tmp_path, "20260302T101500Z-films-0003")
+    newer = keep(tmp_path, "20260302T101500Z-films-0003")
+    (older / "model").mkdir()
+
+    assert find_run(tmp_path, "films") == newer
+    assert find_run(tmp_path, "films", model=True) == older
     with pytest.raises(UsageError, match="of 2 runs"):
-        find_run(tmp_path, "films")
+        find_run(tmp_path, "films", alone=True)
 
 
 def test_no_folder_is_taken_for_a_run_because_of_a_recipe_in_it(

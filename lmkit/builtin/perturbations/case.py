@@ -29,4 +29,13 @@ def _titled(text: str) -> str:
     return re.sub(r"(?<!\S)(\W*)(\w)", lambda begin: begin[1] + begin[2].upper(), text)
 
 
-_FORMS: dict[str, Callable[[str], str]] = {"lower": str.lower, "upper": str.upper, "title": _titled}
+def _beside_markup(change: Callable[[str], str]) -> Callable[[str], str]:
+    """The change of a text but for its tags and entities: another case makes other things of these."""
+    return lambda text: "".join(part if odd % 2 else change(part) for odd, part in enumerate(_MARKUP.split(text)))
+
+
+_MARKUP = re.compile(r"(<[^<>]*>|&#?\w+;)")
+
+_FORMS: dict[str, Callable[[str], str]] = {
+    name: _beside_markup(change) for name, change in (("lower", str.lower), ("upper", str.upper), ("title", _titled))
+}
