@@ -10,12 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from lmkit.api import Run
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+hypothesis.settings.register_profile("lmkit", deadline=None)  # on a busy machine an example may take its time
+hypothesis.settings.load_profile("lmkit")
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,9 @@ import pytest
 
 import lmkit
 
+pytestmark = pytest.mark.slow
+"""They take seconds each, by processes, trainings or real data."""
+
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "pytorch_lightning", "lightning", "transformers", "wandb", "datasets", "pandas"}
 

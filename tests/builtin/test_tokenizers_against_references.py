@@ -34,6 +34,9 @@ from lmkit.builtin.tokenizers.unigram import build_unigram
 from lmkit.builtin.tokenizers.whole import build_byte, build_char, build_whitespace
 from lmkit.kinds.tokenizer import Tokenizer
 
+pytestmark = pytest.mark.slow
+"""They take seconds each, by processes, trainings or real data."""
+
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 TEXTS = [

@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+"""They take seconds each, by processes, trainings or real data."""
+
 Call = Callable[..., Any]
 
 ROOT = Path(__file__).parents[2]

@@ -20,6 +20,9 @@ from lmkit.data.cached_features import cache_key, cached_features
 from lmkit.errors import ResourceError
 from lmkit.kinds.task import Features, Ragged
 
+pytestmark = pytest.mark.slow
+"""They take seconds each, by processes, trainings or real data."""
+
 COLUMNS = ["text", "tags"]
 ROWS = [
     {"row": 0, "text": "one", "tags": ["O", "B"], "film": "x"},

@@ -24,6 +24,9 @@ from lmkit.kinds.task import IGNORED, Ragged
 from lmkit.plugins import installed_plugins
 from lmkit.recipe.schema import Recipe
 
+pytestmark = pytest.mark.slow
+"""They take seconds each, by processes, trainings or real data."""
+
 SPLITS = ("train", "validation", "test")
 
 

@@ -13,6 +13,9 @@ import lmkit
 from lmkit.plugins import Plugin
 from lmkit.records.provenance import provenance, usable_cores
 
+pytestmark = pytest.mark.slow
+"""They take seconds each, by processes, trainings or real data."""
+
 GIT = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
 
 

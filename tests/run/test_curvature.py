@@ -23,6 +23,9 @@ from lmkit.plugins.installed import add_plugin_file
 from lmkit.records.metrics import read_metrics
 from lmkit.run.curvature import measure_curvature, twice_differentiable
 
+pytestmark = pytest.mark.slow
+"""They take seconds each, by processes, trainings or real data."""
+
 CURIOUS = '''
 """Gradient descent that looks at the curvature every so many steps, and makes nothing of it."""
 

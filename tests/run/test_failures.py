@@ -20,6 +20,9 @@ from lmkit.errors import DataError, LmkitError, PluginError, RecipeError, Resour
 from lmkit.records.record import RunRecord
 from lmkit.records.store import list_runs, read_record, runs_folder
 
+pytestmark = pytest.mark.slow
+"""They take seconds each, by processes, trainings or real data."""
+
 
 def failing(recipe_file: Path, *overrides: str) -> tuple[LmkitError, RunRecord]:
     """Run a recipe that has to fail: the error and the record that was left."""

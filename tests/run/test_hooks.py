@@ -15,6 +15,9 @@ from lmkit.plugins import installed_plugins
 from lmkit.plugins.installed import add_plugin_file
 from lmkit.records.store import read_record, runs_folder
 
+pytestmark = pytest.mark.slow
+"""They take seconds each, by processes, trainings or real data."""
+
 AddPlugin = Callable[[str, str], None]
 
 LISTENER = """

@@ -25,6 +25,9 @@ from lmkit.errors import DataError
 from lmkit.kinds.model import Head
 from lmkit.pretrained import pretrained_model, pretrained_tokenizer
 
+pytestmark = pytest.mark.slow
+"""They take seconds each, by processes, trainings or real data."""
+
 WORDS = [
     "a",
     "fine",

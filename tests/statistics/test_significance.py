@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from lmkit.statistics.significance import chance_of_gap, holm
 
+pytestmark = pytest.mark.slow
+"""They take seconds each, by processes, trainings or real data."""
+
 
 def ratio(total: NDArray[np.float64]) -> float:
     return float(total[0] / total[1]) if total[1] else 0.0

@@ -30,6 +30,9 @@ from lmkit.workers import feeding
 from lmkit.workers.feeding import feed_trackers
 from lmkit.workers.mirror import start_mirror
 
+pytestmark = pytest.mark.slow
+"""They take seconds each, by processes, trainings or real data."""
+
 
 class Notebook:
     """A tracker that keeps everything in memory and does what its subclasses spoil."""

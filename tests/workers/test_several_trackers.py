@@ -24,6 +24,9 @@ from lmkit.records.store import write_recipe, write_record
 from lmkit.workers.mirror import Mirror, start_mirror
 from lmkit.workers.sync import sync_run
 
+pytestmark = pytest.mark.slow
+"""They take seconds each, by processes, trainings or real data."""
+
 RECIPE = """
 name: films
 data: {use: csv, path: rows.csv}

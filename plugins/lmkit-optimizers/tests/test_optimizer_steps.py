@@ -19,6 +19,9 @@ from lmkit.component import build
 from lmkit.errors import TrainingError
 from lmkit_optimizers.plugin import provide_optimizers
 
+pytestmark = pytest.mark.slow
+"""They take seconds each, by processes, trainings or real data."""
+
 PROVIDED = {component.name: component for component in provide_optimizers()}
 
 

@@ -18,6 +18,9 @@ import pytest
 from lmkit.errors import DataError, ResourceError
 from lmkit_starter.wheels import extracted, wheel_path
 
+pytestmark = pytest.mark.slow
+"""They take seconds each, by processes, trainings or real data."""
+
 if TYPE_CHECKING:
     from conftest import MakeWheel, StandIn
 

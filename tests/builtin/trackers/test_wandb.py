@@ -20,6 +20,9 @@ from lmkit.builtin.trackers.config import WandbConfig
 from lmkit.builtin.trackers.wandb import WandbTracker, build_wandb
 from lmkit.errors import ResourceError
 
+pytestmark = pytest.mark.slow
+"""They take seconds each, by processes, trainings or real data."""
+
 RUN = "20260301T101500Z-senti.ment-1f2e"
 RECIPE: dict[str, Any] = {"name": "senti.ment", "seed": 0, "train": {"epochs": 2}, "metrics": [{"use": "accuracy"}]}
 
