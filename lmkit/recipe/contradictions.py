@@ -257,7 +257,7 @@ def _columns(
     given = columns()
     if given is None:
         return
-    there = f"the source has {', '.join(given)}"
+    there = f"the source has {', '.join(f'{name:.40}' for name in given)}"
     for name in known:
         source = data.columns.get(name, name)
         if source not in given:
