@@ -44,7 +44,7 @@ class TestTheFirstUse:
 
         assert path.read_bytes() == wheel.read_bytes()
         assert leftovers(cache) == [path.name] == [f"parcel-1.0-{sha256[:16]}.whl"]
-        [message] = caplog.messages
+        [message] = [record.getMessage() for record in caplog.records if record.name == "lmkit"]
         assert PARCEL in message and str(path) in message
 
     def test_is_one_download_however_many_processes_ask(
