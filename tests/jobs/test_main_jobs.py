@@ -18,7 +18,7 @@ from lmkit.records.metrics import read_metrics
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(900)]
 
-RECIPES = Path(__file__).parent.parent / "recipes"
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 Command = Callable[..., Run]
 
@@ -86,7 +86,7 @@ def test_transformers_loads_the_model_and_agrees_on_every_test_row(sentiment: Ru
 
 
 def test_the_offline_mirror_holds_every_row_once(sentiment: Run) -> None:
-    sys.path.insert(0, str(Path(__file__).parent / "builtin" / "trackers"))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "builtin" / "trackers"))
     from wandb_files import history
 
     (file,) = (sentiment.folder / "trackers").rglob("*.wandb")
