@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import pyarrow as pa
 import pytest
 
 from lmkit.builtin.data.files import FileSource
-from lmkit.data import cached_rows as module
 from lmkit.data.cache import cache_folder
 from lmkit.data.cached_rows import cached_rows
 from lmkit.data.prepare import Rows, prepare_rows
@@ -181,25 +180,27 @@ def test_given_splits_with_columns_of_their_own_are_kept(folder: Path, plugins: 
     assert "only test" in second.splits["test"].column_names
 
 
-def _make(folder: str, started: Any, counted: Any) -> None:
+def _make(folder: Path, started: Any, counted: Any) -> None:
     load = FileSource.load
+    plugins = load_plugins(PLUGINS)
+    recipe = load_recipe(folder / "recipe.yaml", (), plugins.catalog)
 
     def slow(self: FileSource) -> Any:
         with counted.get_lock():
             counted.value += 1
+        time.sleep(0.3)  # so that the other process comes to need the entry while it is made
         return load(self)
 
     FileSource.load = slow  # type: ignore[method-assign]
     started.wait()
-    assert prepared(Path(folder), load_plugins(PLUGINS)).ledger.read == 60
+    assert cached_rows(recipe, folder, plugins).ledger.read == 60
 
 
 def test_two_processes_that_need_one_entry_make_it_once(folder: Path) -> None:
-    prepared_recipe = folder / "recipe.yaml"
-    prepared_recipe.write_text(RECIPE)
+    (folder / "recipe.yaml").write_text(RECIPE)
     context = multiprocessing.get_context("fork")
     started, counted = context.Barrier(2), context.Value("i", 0)
-    processes = [context.Process(target=_make, args=(str(folder), started, counted)) for _ in range(2)]
+    processes = [context.Process(target=_make, args=(folder, started, counted)) for _ in range(2)]
     for process in processes:
         process.start()
     for process in processes:
@@ -207,4 +208,4 @@ def test_two_processes_that_need_one_entry_make_it_once(folder: Path) -> None:
 
     assert [process.exitcode for process in processes] == [0, 0]
     assert counted.value == 1
-    assert os.path.isdir(cache_folder() / module.ROWS)
+    assert len(list((cache_folder() / "rows").glob("*.arrow"))) == 1
