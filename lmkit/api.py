@@ -358,7 +358,10 @@ def _open_trained(folder: Path) -> TrainedModel:
 
 
 def open_run(wanted: str, runs: Path | str | None = None) -> Run:
-    """The run whose id is, begins or ends with `wanted`. Raises UsageError when none or several do."""
+    """The run whose id is, begins or ends with `wanted`, or the newest of that name, with a model if one has it.
+
+    Raises UsageError where none is meant, or several are.
+    """
     return Run(find_run(runs_folder(Path(runs) if runs else None), wanted, model=True))
 
 

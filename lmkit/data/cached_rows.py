@@ -17,7 +17,7 @@ import lmkit
 from lmkit.component import asked_for
 from lmkit.data.cache import FORMAT, ROWS, cached
 from lmkit.data.ledger import Ledger
-from lmkit.data.prepare import Rows, prepare_rows
+from lmkit.data.prepare import Rows, build_source, rows_of
 from lmkit.data.tokenizers import source_hash
 from lmkit.errors import LmkitError
 from lmkit.kinds.data import Source
@@ -36,19 +36,19 @@ def cached_rows(recipe: Recipe, folder: Path, plugins: Plugins) -> Rows:
 
     Errors are those of `prepare_rows`; nothing is kept of rows that were refused.
     """
-    key = _key(recipe, folder, plugins)
-    make = partial(prepare_rows, recipe, folder, plugins.catalog)
+    source = build_source(recipe, folder, plugins.catalog)
+    key = _key(source, recipe, plugins)
+    make = partial(rows_of, source, recipe, plugins.catalog)
     if key is None:
         return make()
     rows, _ = cached(ROWS, f"{key}.arrow", _read, make, _writer)
     return rows
 
 
-def _key(recipe: Recipe, folder: Path, plugins: Plugins) -> str | None:
+def _key(source: Source, recipe: Recipe, plugins: Plugins) -> str | None:
     """A hash of the source's fingerprint and of all that makes these rows of it; None where it cannot be told."""
     data, task = recipe.data, recipe.task
     builder = plugins.catalog.find("data", data.use).component.load()
-    source: Source = plugins.catalog.build("data", data, seed=recipe.seed, folder=folder)
     try:
         fingerprint = source.fingerprint()
     except (OSError, LmkitError):

@@ -53,8 +53,18 @@ def prepare_rows(recipe: Recipe, folder: Path, catalog: Catalog) -> Rows:
 
     Raises DataError for rows that are not what the recipe says, ResourceError for a source that cannot be reached.
     """
+    return rows_of(build_source(recipe, folder, catalog), recipe, catalog)
+
+
+def build_source(recipe: Recipe, folder: Path, catalog: Catalog) -> Source:
+    """The recipe's source, of which nothing is read yet."""
+    source: Source = catalog.build("data", recipe.data, seed=recipe.seed, folder=folder)
+    return source
+
+
+def rows_of(source: Source, recipe: Recipe, catalog: Catalog) -> Rows:
+    """As `prepare_rows`, of the recipe's source."""
     config, task = recipe.data, recipe.task
-    source: Source = catalog.build("data", config, seed=recipe.seed, folder=folder)
     tables, ledger = read_rows(source, config, task, build_transforms(recipe.transforms, catalog))
     tables, ledger = check_tables(tables, config, task, ledger)
     splits, ledger = divide_rows(tables, config, task, ledger)

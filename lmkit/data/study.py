@@ -20,14 +20,13 @@ from lmkit.data.labels import label_names
 from lmkit.data.ledger import FIRST, Ledger
 from lmkit.data.lengths import study_texts
 from lmkit.data.near import Tell, min_hash, near_duplicates
-from lmkit.data.prepare import Rows, check_tables, close_rows, divide_rows, limit_rows, read_rows
+from lmkit.data.prepare import Rows, build_source, check_tables, close_rows, divide_rows, limit_rows, read_rows
 from lmkit.data.report import DataReport
 from lmkit.data.tokenizers import build_tokenizers
 from lmkit.data.transforms import build_transforms
 from lmkit.errors import DataError
 
 if TYPE_CHECKING:
-    from lmkit.kinds.data import Source
     from lmkit.plugins import Plugins
     from lmkit.recipe.schema import Recipe
 
@@ -44,7 +43,7 @@ def study_rows(recipe: Recipe, folder: Path, plugins: Plugins, near: float | Non
     if near is not None:
         min_hash()  # told at once where it is missing
     tell("read the rows", 0, 0)
-    source: Source = plugins.catalog.build("data", config, seed=recipe.seed, folder=folder)
+    source = build_source(recipe, folder, plugins.catalog)
     tables, ledger = read_rows(source, config, task, build_transforms(recipe.transforms, plugins.catalog))
 
     tell("look for duplicates, conflicts and overlap", 0, 0)

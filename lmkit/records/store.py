@@ -172,7 +172,8 @@ def find_run(runs: Path, wanted: str, *, model: bool = False, alone: bool = Fals
         return exact[0]
     named = sorted(path for path in folders if _name_of(path) == wanted and is_run(path))
     if named and not (alone and len(named) > 1):
-        return [*named, *(path for path in named if model and (path / MODEL).is_dir())][-1]
+        able = [path for path in named if (path / MODEL).is_dir()] if model else []
+        return (able or named)[-1]
     near = named or sorted(
         path
         for path in folders

@@ -11,11 +11,10 @@ import pyarrow as pa
 from lmkit.data.cached_rows import cached_rows
 from lmkit.data.columns import ROW
 from lmkit.data.features import prepare_features
-from lmkit.data.prepare import SOURCE, Rows, Tables, read_rows
+from lmkit.data.prepare import SOURCE, Rows, Tables, build_source, read_rows
 from lmkit.run.trained import TrainedModel
 
 if TYPE_CHECKING:
-    from lmkit.kinds.data import Source
     from lmkit.plugins import Plugins
     from lmkit.recipe.schema import Recipe
 
@@ -38,7 +37,7 @@ def untransformed(recipe: Recipe, base: Path, rows: Rows, plugins: Plugins) -> T
     """These rows by split as they were before the recipe's transforms, which a trained model applies by itself."""
     if not recipe.transforms:
         return rows.splits
-    source: Source = plugins.catalog.build("data", recipe.data, seed=recipe.seed, folder=base)
+    source = build_source(recipe, base, plugins.catalog)
     read, _ = read_rows(source, recipe.data, recipe.task, ())
     found: Tables = {}
     for split, table in rows.splits.items():

@@ -12,11 +12,11 @@ from lmkit.component import ComponentConfig
 from lmkit.errors import Fault, Place, RecipeError
 from lmkit.kinds.data import splits_of
 from lmkit.kinds.search import Search, SearchConfig, Space
+from lmkit.recipe.blocks import BlockReader
 from lmkit.recipe.complaints import shown
 from lmkit.recipe.document import Node, read_document
 from lmkit.recipe.layers import COMMAND_LINE, EXTENDS, layered, merge, override
 from lmkit.recipe.load import ordered, read_tree
-from lmkit.recipe.reading import BlockReader
 from lmkit.recipe.schema import CORE, Recipe
 from lmkit.spelling import nearest
 from lmkit.sweep.schema import ObjectiveConfig, Sweep
@@ -75,8 +75,6 @@ class SweepReader(BlockReader):
 
     model = Sweep
     blocks = {"search": "search"}
-    lists = {}
-    others = ()
 
     def read(self) -> LoadedSweep | None:
         written = self.tree.value.get("space")
