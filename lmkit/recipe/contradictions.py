@@ -134,12 +134,21 @@ def _measures(tree: Node, metrics: Sequence[MetricConfig], train: TrainConfig | 
     for measure in sorted(measure for measure, count in counts.items() if count > 1):
         yield Fault(tree.find(("metrics",)).place, "metrics", f"two metrics measure {measure!r}", owner=CORE)
     measures = measures_of(metrics)
-    if train is not None and train.monitor is not None and train.monitor not in measures:
-        near = nearest(train.monitor, measures)
+    monitor = _monitor(tree, train)
+    if monitor is not None and monitor not in measures:
+        near = nearest(monitor, measures)
         there = "" if near else f"; there are {', '.join(measures)}"
         place = tree.find(("train", "monitor")).place
-        message = f"no metric measures {train.monitor!r}{there}"
-        yield Fault(place, "train.monitor", message, near, CORE)
+        yield Fault(place, "train.monitor", f"no metric measures {monitor!r}{there}", near, CORE)
+
+
+def _monitor(tree: Node, train: TrainConfig | None) -> str | None:
+    """What the recipe watches; of a block with another fault in it, as it is written."""
+    if train is not None:
+        return train.monitor
+    written = tree.value.get("train")
+    monitor = written.value["monitor"].value if written is not None and written.has("monitor") else None
+    return monitor if isinstance(monitor, str) else None
 
 
 def _unfit_metrics(tree: Node, task: TaskConfig, metrics: Sequence[MetricConfig | None]) -> Iterator[Fault]:

@@ -152,3 +152,16 @@ def test_only_what_is_contradictory_is_told(load: Load, minimal: str) -> None:
     data = "path: films.csv, split: {train: 0.9, validation: 0.0, test: 0.1}"
 
     assert load(minimal.replace("path: films.csv", data))
+
+
+@pytest.mark.parametrize(
+    ("train", "count"),
+    [("{monitor: acuracy, epocs: 2}", 2), ("{monitor: 3, epochs: 2}", 1), ("fast", 1), ("{epocs: 2}", 1)],
+)
+def test_another_fault_of_its_block_hides_no_monitor_that_nothing_measures(
+    faults: Faults, minimal: str, train: str, count: int
+) -> None:
+    told = faults(minimal + f"train: {train}\n")
+
+    assert len(told) == count
+    assert ("no metric measures 'acuracy'; did you mean 'accuracy'?" in "\n".join(told)) == (count == 2)
