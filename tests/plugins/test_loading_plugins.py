@@ -206,20 +206,20 @@ def test_the_built_ins_provide_components_of_every_kind() -> None:
 def test_a_recipe_that_misses_a_component_is_told_which_plugins_are_broken(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from lmkit import api
+    from lmkit.api import load_recipe, reading
     from lmkit.errors import RecipeError
 
     (tmp_path / "broken_plugin_here.py").write_text("import a_module_that_is_not_there\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     plugins = load_plugins([("lmkit", None, "lmkit.builtin.plugin"), ("lmkit-moon", "1.0", "broken_plugin_here")])
-    monkeypatch.setattr(api, "installed_plugins", lambda: plugins)
+    monkeypatch.setattr(reading, "installed_plugins", lambda: plugins)
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
         "{name: a, data: {use: csv, path: a.csv}, task: translation, tokenizer: bpe, model: moon, optimizer: adam}"
     )
 
     with pytest.raises(RecipeError) as raised:
-        api.load_recipe(recipe)
+        load_recipe(recipe)
 
     assert "no model is called 'moon'" in str(raised.value)
     assert "plugin  lmkit-moon: could not be loaded: ModuleNotFoundError" in str(raised.value)

@@ -1,0 +1,7 @@
+"""The Python face: load a recipe, run it, open what came of it."""
+
+from lmkit.api.opened import Run, open_run
+from lmkit.api.reading import load_recipe, read_recipe, read_sweep, study_data
+from lmkit.api.running import run_recipe
+
+__all__ = ["Run", "load_recipe", "open_run", "read_recipe", "read_sweep", "run_recipe", "study_data"]

@@ -1,0 +1,77 @@
+"""Logs: what is said while a run lasts goes to its log, and lmkit's own words to the person too."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmkit.recipe.environment import masked
+from lmkit.records.store import LOG
+
+if TYPE_CHECKING:
+    from lmkit.run.progress import Progress
+
+logger = logging.getLogger("lmkit")
+
+
+@contextmanager
+def logged(folder: Path, progress: Progress | None, references: Mapping[str, str]) -> Iterator[None]:
+    """Everything logged while the run lasts goes to log.txt; what lmkit says goes to the person too.
+
+    Values of variables are written as their references.
+    """
+    file = logging.FileHandler(folder / LOG, encoding="utf-8")
+    file.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s", references))
+    file.setLevel(logging.DEBUG)
+    root = logging.getLogger()
+    shown = _Shown(progress)
+    level = logger.level
+    root.addHandler(file)
+    logger.addHandler(shown)
+    logger.setLevel(logging.DEBUG)
+    for name in ("pytorch_lightning", "lightning_fabric"):  # imported before, they print to the terminal
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            logging.captureWarnings(True)
+            yield
+    finally:
+        logging.captureWarnings(False)
+        logger.setLevel(level)
+        logger.removeHandler(shown)
+        root.removeHandler(file)
+        file.close()
+
+
+class _Masking(logging.Formatter):
+    """Formats records, tracebacks included, without the values of variables."""
+
+    def __init__(self, format: str, references: Mapping[str, str]) -> None:
+        super().__init__(format)
+        self._references = references
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record), self._references)
+
+
+class _Shown(logging.Handler):
+    """Passes lmkit's own messages on to the person who watches."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        super().__init__(logging.INFO)
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self._progress, record.getMessage())
+
+
+def say(progress: Progress | None, line: str) -> None:
+    if progress is not None:
+        progress.say(line)

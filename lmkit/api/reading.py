@@ -1,0 +1,115 @@
+"""Reading: recipes and sweeps with all faults told, and their rows studied without training."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from lmkit.catalog import Catalog
+from lmkit.errors import Fault, LmkitError, Place, RecipeError, UsageError
+from lmkit.plugins import Plugin, Plugins, installed_plugins
+from lmkit.recipe.environment import masked, references_in, resolved
+from lmkit.recipe.load import Loaded, load
+from lmkit.recipe.schema import Recipe
+from lmkit.sweep.load import LoadedSweep, is_sweep, load_sweep
+
+if TYPE_CHECKING:
+    from lmkit.data.report import DataReport
+    from lmkit.run.progress import Progress
+
+logger = logging.getLogger("lmkit")
+
+Read = TypeVar("Read")
+
+
+def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe at `path`, with overrides such as `"optimizer.lr=3e-5"`.
+
+    Raises RecipeError, which holds every fault with its place. Keys that have a new name are read, and logged.
+    """
+    loaded = read_recipe(path, overrides)
+    for notice in loaded.notices:
+        logger.warning("%s", notice)
+    return loaded.recipe
+
+
+def read_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
+    """The recipe at `path` as `load_recipe` gives it, with what was written and what is accepted for now."""
+    if is_sweep(Path(path)):
+        raise UsageError(f"{path} is a sweep, not a recipe; the recipe that it varies is named in it")
+    return _read(load, path, overrides)
+
+
+def read_sweep(path: Path | str, overrides: Sequence[str] = ()) -> LoadedSweep:
+    """The sweep at `path`, its recipe and every value of its space checked. Raises RecipeError with every fault."""
+    return _read(load_sweep, path, overrides)
+
+
+def _read(read: Callable[[Path, Sequence[str], Catalog], Read], path: Path | str, overrides: Sequence[str]) -> Read:
+    plugins = installed_plugins()
+    try:
+        with redirect_stdout(sys.stderr):  # what a plugin's settings print is no command's output
+            return read(Path(path), overrides, plugins.catalog)
+    except RecipeError as error:
+        raise with_broken_plugins(error, plugins) from None
+
+
+def with_broken_plugins(error: RecipeError, plugins: Plugins) -> RecipeError:
+    """Where a component is not found, the plugins that might have given it and could not be loaded."""
+    broken = [plugin for plugin in plugins.found if plugin.cause is not None or plugin.blocked]
+    named = [fault for fault in error.faults if fault.path.endswith(".use") and fault.message.startswith("no ")]
+    missed = [fault for fault in named if fault.suggestion is None]
+    if not broken or not missed:
+        return error
+    causes = [Fault(Place("plugin"), plugin.name, _why_not(plugin)) for plugin in broken[:MOST]]
+    if len(broken) > MOST:
+        causes.append(Fault(Place("plugin"), "", f"{len(broken) - MOST} more could not be loaded; see `lmkit plugins`"))
+    return RecipeError(error.faults, [*error.notices, *causes])
+
+
+def _why_not(plugin: Plugin) -> str:
+    """Why a plugin provides nothing."""
+    if plugin.blocked:
+        return "is left out, since LMKIT_BLOCK names it"
+    return f"could not be loaded: {' '.join((plugin.cause or '').split())}"
+
+
+MOST = 3
+"""How many broken plugins are told where one of them may have had a component."""
+
+
+def study_data(
+    recipe: Recipe,
+    *,
+    base: Path | str = ".",
+    near_duplicates: float | None = None,
+    progress: Progress | None = None,
+) -> DataReport:
+    """What a run would do with the recipe's rows, and what there is to know of them; nothing is trained.
+
+    `base` is the folder the recipe's paths are relative to: that of its file. `near_duplicates` is the similarity (a
+    Jaccard index, such as 0.8) from which on texts are looked for as near-duplicates. Raises DataError and
+    ResourceError for rows that cannot be read.
+    """
+    from lmkit.data.study import study_rows
+    from lmkit.run.progress import NoProgress, Position
+
+    shown = progress or NoProgress()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+    def tell(what: str, done: int, of: int) -> None:
+        shown.show(Position(what, done, of))
+
+    references = references_in(recipe)
+    try:
+        return study_rows(resolved(recipe), Path(base).resolve(), installed_plugins(), near_duplicates, tell)
+    except LmkitError as error:
+        error.args = (masked(str(error), references),)
+        raise
+    finally:
+        shown.close()

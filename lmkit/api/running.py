@@ -1,0 +1,178 @@
+"""Running: a recipe through its stages, with a record of what came of it, whatever that is."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmkit.api.imports import quick_imports
+from lmkit.api.logs import logged, say
+from lmkit.api.opened import Run
+from lmkit.errors import LmkitError, ResourceError
+from lmkit.plugins import Plugins, installed_plugins
+from lmkit.recipe.environment import masked, references_in
+from lmkit.recipe.schema import Recipe
+from lmkit.records.provenance import provenance
+from lmkit.records.record import Failure, RunRecord, State
+from lmkit.records.store import create_run, runs_folder, write_recipe, write_record
+
+if TYPE_CHECKING:
+    from lmkit.run.facts import Facts
+    from lmkit.run.progress import Progress
+    from lmkit.workers.mirror import Mirror
+    from lmkit.workers.ranks import Ranks
+
+logger = logging.getLogger("lmkit")
+
+
+def run_recipe(
+    recipe: Recipe,
+    *,
+    base: Path | str = ".",
+    runs: Path | str | None = None,
+    progress: Progress | None = None,
+    recipe_file: Path | None = None,
+    overrides: Sequence[str] = (),
+) -> Run:
+    """Run a recipe through its stages; `base` is the folder its paths are relative to: that of its file.
+
+    What fails is in the run's record before it is raised: an LmkitError that says what to do, or
+    whatever a component raised.
+    """
+    plugins = installed_plugins()
+    base = Path(base).resolve()
+    folder = create_run(runs_folder(Path(runs) if runs else None), recipe.name)
+    record = RunRecord(
+        id=folder.name,
+        name=recipe.name,
+        state="running",
+        started=_now(),
+        seed=recipe.seed,
+        stages=recipe.stages,
+        recipe_file=str(recipe_file) if recipe_file else None,
+        overrides=tuple(overrides),
+        lower_is_better=tuple(name for name, direction in recipe.measures.items() if direction == "min"),
+        provenance=provenance(base, plugins.found) | {"base": str(base)},
+    )
+    with logged(folder, progress, references_in(recipe)):
+        write_recipe(folder, recipe.model_dump(mode="json"))
+        write_record(folder, record)
+        mirror = _mirror(recipe, folder)
+        try:
+            _perform(recipe, record, base, folder, plugins, progress)
+        finally:
+            if progress is not None:
+                progress.close()
+            for line in mirror.finish() if mirror else ():
+                say(progress, line)
+        for name, place in mirror.urls().items() if mirror else ():
+            say(progress, f"{name}: {_short(place)}")
+    return Run(folder)
+
+
+def _perform(
+    recipe: Recipe, record: RunRecord, base: Path, folder: Path, plugins: Plugins, progress: Progress | None
+) -> None:
+    """The stages, and the record of what came of them, whatever that is; plugins that listen are told."""
+    from lmkit.run.facts import Facts
+    from lmkit.run.progress import NoProgress, Position
+
+    progress = progress or NoProgress()
+    facts = Facts()
+    state: State = "finished"
+    failure = None
+    ranks = None
+    raised: BaseException | None = None
+    try:
+        _announce(plugins, "before_run", recipe=recipe, record=record, folder=folder)
+        ranks = _ranks(recipe, folder)
+        progress.show(Position("load torch and Lightning"))
+        with quick_imports():
+            from lmkit.run.session import run_stages
+        run_stages(recipe, base, folder, plugins, progress, facts)
+        if "validate" in recipe.stages:
+            _validate(recipe, base, folder, plugins, progress, facts)
+    except BaseException as error:
+        raised = error
+        logger.debug("the run ended early", exc_info=error)
+        fault = ranks.fault() if ranks and not isinstance(error, LmkitError | KeyboardInterrupt) else None
+        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        message = fault or str(error) or ("stopped by the user" if state == "interrupted" else type(error).__name__)
+        message = masked(message, references_in(recipe))
+        failure = Failure(type=type(error).__name__, message=message, stage=facts.stage, step=facts.step or None)
+        if fault:
+            raised = ResourceError(fault)
+            raise raised from error
+        if isinstance(error, LmkitError) and references_in(recipe):
+            error.args = (masked(str(error), references_in(recipe)),)
+        raise
+    finally:
+        closed = _closed(record, facts, state, failure)
+        write_record(folder, closed)
+        if ranks is not None:
+            ranks.end()
+        if raised is None:
+            _announce(plugins, "after_run", recipe=recipe, record=closed, folder=folder)
+        else:
+            _announce(plugins, "on_run_error", recipe=recipe, record=closed, folder=folder, error=raised)
+
+
+def _validate(recipe: Recipe, base: Path, folder: Path, plugins: Plugins, progress: Progress, facts: Facts) -> None:
+    from lmkit.run.trained import open_trained
+    from lmkit.validation.validate import validate
+
+    facts.stage, began = "validate", time.perf_counter()
+    trained = open_trained(folder, plugins)
+    validate(folder, trained, recipe, base, facts.data["content"], plugins, progress)
+    facts.seconds["validate"] = round(time.perf_counter() - began, 3)
+
+
+def _announce(plugins: Plugins, hook: str, **arguments: Any) -> None:
+    """Tell the plugins that listen; what one raises is told, and ends nothing."""
+    for line in plugins.announce(hook, **arguments):
+        logger.warning("%s", line)
+
+
+def _closed(record: RunRecord, facts: Facts, state: State, failure: Failure | None) -> RunRecord:
+    return record.model_copy(
+        update={
+            "state": state,
+            "finished": _now(),
+            "decisions": facts.decisions,
+            "data": facts.data,
+            "seconds": facts.seconds,
+            "training": facts.training,
+            "results": facts.results,
+            "failure": failure,
+        }
+    )
+
+
+def _ranks(recipe: Recipe, folder: Path) -> Ranks | None:
+    if recipe.train.devices == 1 or "train" not in recipe.stages:
+        return None
+    from lmkit.workers.ranks import Ranks
+
+    return Ranks(folder, recipe.train.devices)
+
+
+def _mirror(recipe: Recipe, folder: Path) -> Mirror | None:
+    if not recipe.trackers:
+        return None
+    from lmkit.workers.mirror import start_mirror
+
+    return start_mirror(folder)
+
+
+def _short(place: str) -> str:
+    """A path below the working folder without it; anything else as it is."""
+    return os.path.relpath(place) if place.startswith(os.getcwd() + os.sep) else place
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
