@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from lmkit.errors import StoppedError, UsageError
+from lmkit.records.lease import alive
 from lmkit.records.listing import choose_runs
 from lmkit.records.process import lives
 from lmkit.records.store import TRACKERS, find_run, read_summary, remove_run, runs_folder, size_of
@@ -43,9 +44,10 @@ def remove_command(wanted: Sequence[str], where: Sequence[str], folder: Path | N
 
 def _cause_to_keep(run: Path) -> str | None:
     """Why a run may not be removed now."""
+    owner = alive(run)
     summary = read_summary(run)
-    if summary.get("state") == "running":
-        process = summary.get("process") or {}
+    process = owner.process if owner else summary.get("process") or {}
+    if owner or summary.get("state") == "running":
         if lives(process):
             return f"is running, as process {process['id']}; stop it first"
         return f"may be running on {process.get('host', 'another machine')}; where it is dead: rm -r {run}"

@@ -41,7 +41,7 @@ def show_command(wanted: str, folder: Path | None, as_json: bool) -> None:
     def say(line: str) -> None:
         console.print(line, soft_wrap=True, markup=False)
 
-    state = state_of(record.summary())
+    state = state_of(record.summary(), run)
     say(f"{record.id}  {state}")
     length = shown_length(sum(record.seconds.values()))
     say(f"  started   {record.started}, seed {record.seed}, {' → '.join(record.stages)}, {length}")
@@ -87,7 +87,7 @@ def _as_json(run: Path, record: RunRecord) -> dict[str, Any]:
     """The record, and what came after it."""
     trackers = {account.tracker: asdict(account) for account in read_accounts(run)}
     return record.model_dump(mode="json") | {
-        "state": state_of(record.summary()),
+        "state": state_of(record.summary(), run),
         "folder": str(run),
         "trackers": trackers,
         "measurements": dict(_measurements(run)),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmkit.errors import UsageError
 from lmkit.records.files import disk_errors, write_json, write_text
+from lmkit.records.lease import read_owner
 from lmkit.records.process import lives
 
 if TYPE_CHECKING:
@@ -140,17 +141,25 @@ def read_summary(folder: Path | str) -> dict[str, Any]:
         with open(os.path.join(folder, SUMMARY), "rb", buffering=0) as file:  # a Path takes as long as the rest
             summary: dict[str, Any] = json.loads(file.read())
         if _is_summary(summary):
-            return summary | {"id": os.path.basename(folder), "state": state_of(summary)}
+            return summary | {"id": os.path.basename(folder), "state": state_of(summary, folder)}
     except (OSError, ValueError):
         if not is_run(Path(folder)):
             return {}
     return _damaged(Path(folder))
 
 
-def state_of(summary: Mapping[str, Any]) -> str:
-    """A run's state; that of one whose process is gone is "died". One on another machine may still run."""
+def state_of(summary: Mapping[str, Any], folder: Path | str) -> str:
+    """A run's state; that of one whose process is gone is "died". One on another machine gives signs of life.
+
+    The lease is read only where the process that the summary names does not live here.
+    """
     state = str(summary.get("state"))
-    return "died" if state == "running" and lives(summary.get("process") or {}) is False else state
+    if state != "running":
+        return state
+    living = lives(summary.get("process") or {})
+    if not living and (owner := read_owner(folder)):
+        living = owner.lives
+    return "died" if living is False else state
 
 
 def is_run(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from lmkit.errors import LmkitError
 from lmkit.recipe.document import read_document
 from lmkit.records.accounts import Account, read_accounts
-from lmkit.records.store import RECIPE, TRACKERS, read_summary, state_of
+from lmkit.records.store import RECIPE, TRACKERS, read_summary
 from lmkit.workers.feeding import feed_trackers
 from lmkit.workers.mirror import LOG, build_trackers, lock_trackers, search_path
 
@@ -39,7 +39,7 @@ class Synced:
 
 def sync_run(run_folder: Path) -> Synced:
     """Feed the trackers of one run, in a process of its own that a tracker may harm or hang."""
-    if state_of(read_summary(run_folder)) == "running":
+    if read_summary(run_folder).get("state") == "running":
         return Synced(reason="it is still running, and its mirror feeds its trackers")
     try:
         trackers = read_document(run_folder / RECIPE).plain().get("trackers")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from lmkit.records.lease import take_lease
 from lmkit.records.process import this_process
 from lmkit.records.record import Failure, Interval, RunRecord, SplitResult
 from lmkit.records.store import list_runs, read_record, write_recipe, write_record
@@ -345,6 +346,15 @@ def test_a_run_that_died_can_be_removed(lmkit: Call, runs: Path) -> None:
 
     assert lmkit("runs", "remove", run, "--yes").code == 0
     assert len(list_runs(runs)) == 2
+
+
+def test_a_run_that_a_process_goes_on_with_is_not_removed(lmkit: Call, runs: Path) -> None:
+    with take_lease(runs / FAILED):
+        told = lmkit("runs", "remove", FAILED, "--yes")
+
+    assert told.code == 2
+    assert told.err == f"nothing was removed:\n{FAILED} is running, as process {os.getpid()}; stop it first\n"
+    assert (runs / FAILED / "record.json").is_file()
 
 
 def test_a_run_whose_trackers_are_being_fed_is_not_removed(lmkit: Call, runs: Path) -> None:
