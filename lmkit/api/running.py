@@ -17,6 +17,7 @@ from lmkit.errors import LmkitError, ResourceError
 from lmkit.plugins import Plugins, installed_plugins
 from lmkit.recipe.environment import masked, references_in
 from lmkit.recipe.schema import Recipe
+from lmkit.records.changes import used_plugins
 from lmkit.records.provenance import provenance
 from lmkit.records.record import Failure, RunRecord, State
 from lmkit.records.store import create_run, runs_folder, write_recipe, write_record
@@ -57,7 +58,7 @@ def run_recipe(
         recipe_file=str(recipe_file) if recipe_file else None,
         overrides=tuple(overrides),
         lower_is_better=tuple(name for name, direction in recipe.measures.items() if direction == "min"),
-        provenance=provenance(base, plugins.found) | {"base": str(base)},
+        provenance=provenance(base, plugins.found, used_plugins(recipe, plugins)) | {"base": str(base)},
     )
     with logged(folder, progress, references_in(recipe)):
         write_recipe(folder, recipe.model_dump(mode="json"))

@@ -45,7 +45,7 @@ def _data(record: RunRecord) -> dict[str, Any]:
 
 
 def _code(record: RunRecord) -> dict[str, Any]:
-    names = ("lmkit", "python", "git", "plugins")
+    names = ("lmkit", "python", "git", "plugins", "code")
     return flat({name: record.provenance[name] for name in names if record.provenance.get(name) is not None})
 
 

@@ -7,19 +7,23 @@ import platform
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lmkit
+from lmkit.plugins.code import code_digest
+from lmkit.records.packages import installed_packages
 from lmkit.records.process import this_process
 
 if TYPE_CHECKING:
     from lmkit.plugins import Plugin
 
 
-def provenance(folder: Path, plugins: Sequence[Plugin]) -> dict[str, Any]:
-    """Where a run came from; `folder` is looked at for a git commit. Holds no environment variable."""
+def provenance(folder: Path, plugins: Sequence[Plugin], used: Sequence[Plugin] = ()) -> dict[str, Any]:
+    """Where a run came from; `folder` is looked at for a git commit. Holds no environment variable.
+
+    `plugins` are all that are here, `used` those whose code can change what comes of the run.
+    """
     return {
         "lmkit": lmkit.__version__,
         "command": _command(),
@@ -33,7 +37,8 @@ def provenance(folder: Path, plugins: Sequence[Plugin]) -> dict[str, Any]:
         "plugins": {
             plugin.name: plugin.version or lmkit.__version__ for plugin in plugins if plugin.state in ("loaded", "slow")
         },
-        "packages": _packages(),
+        "code": {plugin.name: code_digest(plugin) for plugin in used},
+        "packages": installed_packages(),
     }
 
 
@@ -69,11 +74,3 @@ def _git(folder: Path) -> dict[str, Any] | None:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _packages() -> dict[str, str]:
-    return {
-        dist.name: dist.version
-        for dist in sorted(distributions(), key=lambda dist: (dist.name or "").lower())
-        if dist.name
-    }
