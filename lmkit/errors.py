@@ -8,6 +8,7 @@ LmkitError                 base of them all; the command line prints it without 
 ├── UnmetError         3   what a recipe requires of its result does not hold
 ├── PluginError        4   a plugin or component could not be loaded or built, or broke its contract
 ├── ResourceError      4   the disk, the network, the package index or the memory did not suffice
+├── InterruptedRunError  75  a run was asked to stop, and can be resumed
 └── StoppedError     130   the user stopped it
 
 The number is the exit code. Code 1 is kept for what is not in this tree: a bug of ours.
@@ -95,6 +96,10 @@ class PluginError(LmkitError):
 
 class ResourceError(LmkitError):
     exit_code = 4
+
+
+class InterruptedRunError(LmkitError):
+    exit_code = 75
 
 
 class StoppedError(LmkitError):

@@ -57,7 +57,8 @@ def provide_optimizers() -> list[Component]:
 
 @hookspec
 def provide_schedulers() -> list[Component]:
-    """Learning-rate schedules. Built with `optimizer` and `total_steps`; return a torch LR scheduler."""
+    """Learning-rate schedules. Built with `optimizer`, `total_steps` and `direction` ("min" or "max": which way the
+    measure that the run watches is better); return a torch LR scheduler."""
 
 
 @hookspec

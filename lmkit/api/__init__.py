@@ -2,6 +2,17 @@
 
 from lmkit.api.opened import Run, open_run
 from lmkit.api.reading import load_recipe, read_recipe, read_sweep, study_data
+from lmkit.api.resuming import find_unfinished, resume_run
 from lmkit.api.running import run_recipe
 
-__all__ = ["Run", "load_recipe", "open_run", "read_recipe", "read_sweep", "run_recipe", "study_data"]
+__all__ = [
+    "Run",
+    "find_unfinished",
+    "load_recipe",
+    "open_run",
+    "read_recipe",
+    "read_sweep",
+    "resume_run",
+    "run_recipe",
+    "study_data",
+]

@@ -127,7 +127,7 @@ class Run:
         """
         _check_changes(overrides, data is not None, source is not None)
         block = source if source is None or isinstance(source, str) else json.dumps(dict(source))
-        recipe = _kept_recipe(self.folder, overrides, block)
+        recipe = kept_recipe(self.folder, overrides, block)
         elsewhere = _elsewhere(recipe, data, block, drop_unknown_labels)
         trained = self._trained
         with logged(self.folder, progress, references_in(recipe)):
@@ -156,7 +156,7 @@ class Run:
                 raise UsageError(
                     f"{override}: a run is validated as it is; what can change is {', '.join(VALIDATED_BY)}"
                 )
-        recipe, record, trained = _kept_recipe(self.folder, overrides), self.record, self._trained
+        recipe, record, trained = kept_recipe(self.folder, overrides), self.record, self._trained
         base, content = Path(record.provenance.get("base", self.folder)), record.data.get("content")
         with logged(self.folder, progress, references_in(recipe)):
             from lmkit.run.progress import NoProgress
@@ -174,7 +174,7 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The complete recipe. Raises RecipeError where a plugin that it needs is not here."""
-        return _kept_recipe(self.folder)
+        return kept_recipe(self.folder)
 
     @cached_property
     def _trained(self) -> TrainedModel:
@@ -185,11 +185,18 @@ UNTRAINED = ("train.monitor=null", "train.early_stopping=null")
 """What a recipe does not watch where it is only measured, by other metrics or on other rows."""
 
 
-def _kept_recipe(folder: Path, overrides: Sequence[str] = (), source: str | None = None) -> Recipe:
-    """The recipe that a run keeps, with what is changed to measure it: overrides, or its data block for another."""
+def kept_recipe(
+    folder: Path, overrides: Sequence[str] = (), source: str | None = None, *, untrained: bool = True
+) -> Recipe:
+    """The recipe that a run keeps, with what is changed: overrides, or its data block for another.
+
+    With changes it is only measured by it, unless `untrained` is false.
+    """
     plugins = installed_plugins()
     faults: list[Fault] = []
-    changes = [*UNTRAINED, *(["evaluate.splits=[]"] if source else []), *overrides] if overrides or source else []
+    changes = list(overrides)
+    if changes or source:
+        changes = [*(UNTRAINED if untrained else ()), *(["evaluate.splits=[]"] if source else []), *changes]
     tree = layered(folder / RECIPE, changes, faults)
     if source is not None and isinstance(tree.value, dict):
         kept = {key: node for key, node in tree.value.items() if key != "validate"}  # which judges the run's own rows

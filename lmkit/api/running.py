@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from lmkit.api.imports import quick_imports
 from lmkit.api.logs import logged, say
 from lmkit.api.opened import Run
-from lmkit.errors import LmkitError, ResourceError
+from lmkit.errors import InterruptedRunError, LmkitError, ResourceError
 from lmkit.plugins import Plugins, installed_plugins
 from lmkit.recipe.environment import masked, references_in
 from lmkit.recipe.schema import Recipe
 from lmkit.records.changes import used_plugins
+from lmkit.records.lease import take_lease
 from lmkit.records.provenance import provenance
 from lmkit.records.record import Failure, RunRecord, State
 from lmkit.records.store import create_run, runs_folder, write_recipe, write_record
@@ -60,12 +61,28 @@ def run_recipe(
         lower_is_better=tuple(name for name, direction in recipe.measures.items() if direction == "min"),
         provenance=provenance(base, plugins.found, used_plugins(recipe, plugins)) | {"base": str(base)},
     )
+    with take_lease(folder):
+        return take_through(recipe, record, folder, plugins, progress)
+
+
+def take_through(
+    recipe: Recipe,
+    record: RunRecord,
+    folder: Path,
+    plugins: Plugins,
+    progress: Progress | None,
+    facts: Facts | None = None,
+) -> Run:
+    """Take a run, whose lease the caller has, through its stages; `facts` are those of the attempt before."""
+    from lmkit.run.facts import Facts
+
+    base = Path(record.provenance["base"])
     with logged(folder, progress, references_in(recipe)):
         write_recipe(folder, recipe.model_dump(mode="json"))
         write_record(folder, record)
         mirror = _mirror(recipe, folder)
         try:
-            _perform(recipe, record, base, folder, plugins, progress)
+            _perform(recipe, record, base, folder, plugins, progress, facts or Facts())
         finally:
             if progress is not None:
                 progress.close()
@@ -77,33 +94,42 @@ def run_recipe(
 
 
 def _perform(
-    recipe: Recipe, record: RunRecord, base: Path, folder: Path, plugins: Plugins, progress: Progress | None
+    recipe: Recipe,
+    record: RunRecord,
+    base: Path,
+    folder: Path,
+    plugins: Plugins,
+    progress: Progress | None,
+    facts: Facts,
 ) -> None:
     """The stages, and the record of what came of them, whatever that is; plugins that listen are told."""
-    from lmkit.run.facts import Facts
     from lmkit.run.progress import NoProgress, Position
+    from lmkit.run.stopping import Stop
 
     progress = progress or NoProgress()
-    facts = Facts()
+    stop = Stop()
     state: State = "finished"
     failure = None
     ranks = None
     raised: BaseException | None = None
     try:
-        _announce(plugins, "before_run", recipe=recipe, record=record, folder=folder)
-        ranks = _ranks(recipe, folder)
-        progress.show(Position("load torch and Lightning"))
-        with quick_imports():
-            from lmkit.run.session import run_stages
-        run_stages(recipe, base, folder, plugins, progress, facts)
-        if "validate" in recipe.stages:
-            _validate(recipe, base, folder, plugins, progress, facts)
+        with stop.listening():
+            _announce(plugins, "before_run", recipe=recipe, record=record, folder=folder)
+            ranks = _ranks(recipe, folder, facts)
+            progress.show(Position("load torch and Lightning"))
+            with quick_imports():
+                from lmkit.run.session import run_stages
+            run_stages(recipe, base, folder, plugins, progress, facts, stop, lambda: _keep(folder, record, facts))
+            if "validate" in recipe.stages:
+                _validate(recipe, base, folder, plugins, progress, facts)
     except BaseException as error:
         raised = error
         logger.debug("the run ended early", exc_info=error)
         fault = ranks.fault() if ranks and not isinstance(error, LmkitError | KeyboardInterrupt) else None
-        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        message = fault or str(error) or ("stopped by the user" if state == "interrupted" else type(error).__name__)
+        state = "interrupted" if isinstance(error, KeyboardInterrupt | InterruptedRunError) else "failed"
+        if state == "interrupted":
+            error.args = (f"{error or 'stopped at once'}; `lmkit resume {folder.name}` goes on with it",)
+        message = fault or str(error) or type(error).__name__
         message = masked(message, references_in(recipe))
         failure = Failure(type=type(error).__name__, message=message, stage=facts.stage, step=facts.step or None)
         if fault:
@@ -123,6 +149,11 @@ def _perform(
             _announce(plugins, "on_run_error", recipe=recipe, record=closed, folder=folder, error=raised)
 
 
+def _keep(folder: Path, record: RunRecord, facts: Facts) -> None:
+    """Keep what is known so far, should the run die."""
+    write_record(folder, _with_facts(record, facts))
+
+
 def _validate(recipe: Recipe, base: Path, folder: Path, plugins: Plugins, progress: Progress, facts: Facts) -> None:
     from lmkit.run.trained import open_trained
     from lmkit.validation.validate import validate
@@ -130,7 +161,7 @@ def _validate(recipe: Recipe, base: Path, folder: Path, plugins: Plugins, progre
     facts.stage, began = "validate", time.perf_counter()
     trained = open_trained(folder, plugins)
     validate(folder, trained, recipe, base, facts.data["content"], plugins, progress)
-    facts.seconds["validate"] = round(time.perf_counter() - began, 3)
+    facts.seconds["validate"] = round(facts.seconds.get("validate", 0.0) + time.perf_counter() - began, 3)
 
 
 def _announce(plugins: Plugins, hook: str, **arguments: Any) -> None:
@@ -140,22 +171,29 @@ def _announce(plugins: Plugins, hook: str, **arguments: Any) -> None:
 
 
 def _closed(record: RunRecord, facts: Facts, state: State, failure: Failure | None) -> RunRecord:
+    ended = {"state": state, "finished": _now(), "failure": failure}
+    return _with_facts(record, facts).model_copy(update=ended)
+
+
+def _with_facts(record: RunRecord, facts: Facts) -> RunRecord:
+    resumed = record.resumed
+    if resumed and facts.changes:
+        latest = resumed[-1].model_copy(update={"changes": (*resumed[-1].changes, *facts.changes)})
+        resumed = (*resumed[:-1], latest)
     return record.model_copy(
         update={
-            "state": state,
-            "finished": _now(),
+            "resumed": resumed,
             "decisions": facts.decisions,
             "data": facts.data,
             "seconds": facts.seconds,
             "training": facts.training,
             "results": facts.results,
-            "failure": failure,
         }
     )
 
 
-def _ranks(recipe: Recipe, folder: Path) -> Ranks | None:
-    if recipe.train.devices == 1 or "train" not in recipe.stages:
+def _ranks(recipe: Recipe, folder: Path, facts: Facts) -> Ranks | None:
+    if recipe.train.devices == 1 or "train" not in recipe.stages or facts.training:
         return None
     from lmkit.workers.ranks import Ranks
 

@@ -21,7 +21,13 @@ from lmkit.builtin.models.config import EncoderDecoderConfig, LstmConfig, Transf
 from lmkit.builtin.models.pretrained_config import PretrainedModelConfig
 from lmkit.builtin.optimizers.config import AdamConfig, AdamWConfig, SgdConfig
 from lmkit.builtin.perturbations.config import CaseConfig, ContractionsConfig, PunctuationConfig, TyposConfig
-from lmkit.builtin.schedulers.config import ConstantConfig, CosineConfig, InverseSqrtConfig, LinearConfig
+from lmkit.builtin.schedulers.config import (
+    ConstantConfig,
+    CosineConfig,
+    InverseSqrtConfig,
+    LinearConfig,
+    PlateauConfig,
+)
 from lmkit.builtin.searches.config import GridConfig, RandomConfig
 from lmkit.builtin.tasks.config import TextClassificationConfig, TokenClassificationConfig, TranslationConfig
 from lmkit.builtin.tokenizers.config import (
@@ -122,6 +128,7 @@ def provide_schedulers() -> list[Component]:
         Component(LinearConfig, build="lmkit.builtin.schedulers.build:build_linear"),
         Component(CosineConfig, build="lmkit.builtin.schedulers.build:build_cosine"),
         Component(InverseSqrtConfig, build="lmkit.builtin.schedulers.build:build_inverse_sqrt"),
+        Component(PlateauConfig, build="lmkit.builtin.schedulers.build:build_plateau"),
     ]
 
 

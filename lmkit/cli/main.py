@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,14 @@ runs_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 cache_app = typer.Typer(
     help="Tell what is kept to save work, and remove it.", rich_markup_mode=None, no_args_is_help=True
 )
+
+
+class ResumeWhen(StrEnum):
+    """When `lmkit run` goes on with an earlier run."""
+
+    never = "never"
+    auto = "auto"
+
 
 RunsFolder = Annotated[
     Path | None, typer.Option("--runs", metavar="DIR", help="Folder of runs; by default LMKIT_RUNS, else ./runs.")
@@ -101,18 +110,52 @@ def run(
     runs: RunsFolder = None,
     plugin: PluginFiles = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tell every fault's traceback.")] = False,
+    resume: Annotated[
+        ResumeWhen, typer.Option("--resume", help="auto goes on with the newest unfinished run of this recipe, if any.")
+    ] = ResumeWhen.never,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print the run's folder only.")] = False,
 ) -> None:
     """Run a recipe: train, evaluate, and keep a record.
 
     Example: lmkit run recipes/sentiment.yaml optimizer.lr=3e-5 train.epochs=1
 
+    Ctrl-C or SIGTERM finishes the step, writes a checkpoint and stops; a second Ctrl-C stops at once.
+
     Exit codes: 0 done, 1 a bug, 2 the recipe, the command or the data, 3 a requirement unmet (stage validate), 4 a
-    plugin or the machine (disk, network, package index, memory), 130 stopped by Ctrl-C.
+    plugin or the machine (disk, network, package index, memory), 75 stopped and to be resumed, 130 stopped at once.
     """
     from lmkit.cli.run import run_command
 
-    run_command(recipe, tuple(overrides or ()), tuple(stage or ()), name, seed, runs, verbose=verbose, quiet=quiet)
+    goes_on = resume is ResumeWhen.auto
+    changes, stages = tuple(overrides or ()), tuple(stage or ())
+    run_command(recipe, changes, stages, name, seed, runs, resume=goes_on, verbose=verbose, quiet=quiet)
+
+
+@app.command()
+def resume(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its name, or the beginning or end of its id.")],
+    overrides: Overrides = None,
+    allow_changes: Annotated[
+        bool,
+        typer.Option("--allow-changes", help="Go on although something has changed, and record what it was."),
+    ] = False,
+    runs: RunsFolder = None,
+    plugin: PluginFiles = None,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tell every fault's traceback.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print the run's folder only.")] = False,
+) -> None:
+    """Go on with a run that was interrupted, failed or died, from its last checkpoint.
+
+    The result is the one that it would have had: bit by bit on a processor. Where the recipe, the data, a plugin's
+    code, the packages or the machine have changed, it is told what, and nothing is done.
+
+    Example: lmkit resume sentiment
+
+    Exit codes: as those of `lmkit run`.
+    """
+    from lmkit.cli.resume import resume_command
+
+    resume_command(run, tuple(overrides or ()), runs, allow_changes=allow_changes, verbose=verbose, quiet=quiet)
 
 
 @app.command()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from lmkit.api import Run, load_recipe, run_recipe
+from lmkit.api import Run, find_unfinished, load_recipe, resume_run, run_recipe
 from lmkit.cli.studies import tell_study
 from lmkit.cli.tables import result_table
 from lmkit.cli.validate import end_with
@@ -25,21 +25,35 @@ def run_command(
     seed: int | None,
     runs: Path | None,
     *,
+    resume: bool,
     verbose: bool,
     quiet: bool,
 ) -> None:
-    """Check the recipe, run it, and tell what came of it and what to type next."""
-    console = Console(highlight=False)
+    """Check the recipe, run it or go on with a run of it, and tell what came of it and what to type next."""
     changes = [*overrides, *_options(stages, name, seed)]
     recipe = load_recipe(path, changes)
+    unfinished = find_unfinished(recipe, path.parent, runs) if resume else None
+
+    def run(progress: Progress) -> Run:
+        if unfinished is not None:
+            progress.say(f"resume {unfinished.name}")
+            return resume_run(str(unfinished), progress=progress)
+        progress.say(f"{recipe.name}  seed {recipe.seed}  {' → '.join(recipe.stages)}")
+        return run_recipe(recipe, base=path.parent, runs=runs, progress=progress, recipe_file=path, overrides=changes)
+
+    watch(run, verbose=verbose, quiet=quiet)
+
+
+def watch(take: Callable[[Progress], Run], *, verbose: bool, quiet: bool) -> None:
+    """Show how a run goes, and tell what came of it and what to type next."""
+    console = Console(highlight=False)
     progress: Progress = (
         NoProgress() if quiet else LiveProgress(console) if console.is_terminal else PlainProgress(console)
     )
-    progress.say(f"{recipe.name}  seed {recipe.seed}  {' → '.join(recipe.stages)}")
     try:
-        run = run_recipe(recipe, base=path.parent, runs=runs, progress=progress, recipe_file=path, overrides=changes)
+        run = take(progress)
     except KeyboardInterrupt as cause:
-        raise StoppedError("stopped; `lmkit runs` shows what was kept") from cause
+        raise StoppedError(str(cause) or "stopped; `lmkit runs` shows what was kept") from cause
     except LmkitError:
         if verbose:
             traceback.print_exc()
@@ -48,7 +62,7 @@ def run_command(
         print(run.folder)
     else:
         _tell(run, console)
-    if "validate" in recipe.stages:
+    if "validate" in run.record.stages:
         end_with(run.study())
 
 

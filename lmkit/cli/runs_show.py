@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import takewhile
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from lmkit.records.record import RunRecord
+
+_ENDS = {"interrupted": "been interrupted"}
 
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
@@ -63,8 +64,13 @@ def show_command(wanted: str, folder: Path | None, as_json: bool) -> None:
     say(f"  folder    {run}")
     for account in read_accounts(run):
         say(f"  tracker   {account.tracker}: {_account(account)}")
+    for resumption in record.resumed:
+        changed = f", changed: {'; '.join(resumption.changes)}" if resumption.changes else ""
+        say(f"  resumed   {resumption.at}, it had {_ENDS.get(resumption.state, resumption.state)}{changed}")
     if record.failure:
-        say(f"  failed    in {record.failure.stage}: {record.failure.type}: {record.failure.message}")
+        kind = "" if record.state == "interrupted" else f"{record.failure.type}: "
+        ended = "stopped" if record.state == "interrupted" else "failed "
+        say(f"  {ended}   in {record.failure.stage}: {kind}{record.failure.message}")
         for line in () if hasattr(errors, record.failure.type) else _traceback(run / LOG):  # ours say all themselves
             say(f"            {line}")
     for line in _how_to_go_on(record, state):
@@ -117,9 +123,7 @@ def _traceback(log: Path, lines: int = 6) -> list[str]:
 
 def _how_to_go_on(record: RunRecord, state: str) -> list[str]:
     """What to type next, where the run did not finish."""
-    if state in ("finished", "running") or not record.recipe_file:
-        return []
-    return [shlex.join(["lmkit", "run", record.recipe_file, *record.overrides])]
+    return [] if state in ("finished", "running") else [f"lmkit resume {record.id}"]
 
 
 def _measurements(run: Path) -> Iterator[tuple[str, dict[str, Any]]]:

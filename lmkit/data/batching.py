@@ -139,11 +139,12 @@ class TrainingBatches(Dataset[Batch]):
 
 
 class Positions(Sampler[tuple[int, int]]):
-    """The positions of one epoch's batches, in order."""
+    """The positions of one epoch's batches, in order; of the epoch that training begins in, those from there on."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, begin: tuple[int, int] = (0, 0)) -> None:
         self.count = count
-        self.epoch = 0
+        self.begin = begin
+        self.epoch = begin[0]
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -152,7 +153,8 @@ class Positions(Sampler[tuple[int, int]]):
         return self.count
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return ((self.epoch, number) for number in range(self.count))
+        first = self.begin[1] if self.epoch == self.begin[0] else 0
+        return ((self.epoch, number) for number in range(first, self.count))
 
 
 class MeasuringBatches(Dataset[Batch]):
@@ -171,11 +173,13 @@ class MeasuringBatches(Dataset[Batch]):
         return self.collation.batch(self.plan[number])
 
 
-def training_loader(batches: TrainingBatches, workers: int) -> DataLoader[Batch]:
-    """A loader with a generator of its own, so that iterating draws nothing from the global one."""
-    return DataLoader(
-        batches, batch_size=None, sampler=Positions(len(batches)), num_workers=workers, generator=_generator()
-    )
+def training_loader(batches: TrainingBatches, workers: int, begin: tuple[int, int] = (0, 0)) -> DataLoader[Batch]:
+    """A loader with a generator of its own, so that iterating draws nothing from the global one.
+
+    `begin` is the epoch and the batch in it that training begins with; the length stays that of a whole epoch.
+    """
+    positions = Positions(len(batches), begin)
+    return DataLoader(batches, batch_size=None, sampler=positions, num_workers=workers, generator=_generator())
 
 
 def measuring_loader(batches: MeasuringBatches, workers: int = 0) -> DataLoader[Batch]:

@@ -51,6 +51,40 @@ class EarlyStoppingConfig(Settings):
     """What counts as an improvement: more than so much."""
 
 
+class EveryConfig(Settings):
+    """How often a checkpoint is written: by time, by optimizer steps or by epochs."""
+
+    minutes: PositiveNumber | None = None
+    """Minutes of training between two checkpoints: what a death costs at most."""
+
+    steps: Count | None = None
+    """Optimizer steps between two checkpoints."""
+
+    epochs: Count | None = None
+    """Epochs between two checkpoints."""
+
+    @model_validator(mode="after")
+    def _one_is_given(self) -> EveryConfig:
+        given = [name for name in ("minutes", "steps", "epochs") if getattr(self, name) is not None]
+        if len(given) != 1:
+            told = "none is" if not given else " and ".join(given) + " are"
+            raise ValueError(f"checkpoints are written every so many minutes, steps or epochs; {told} given")
+        return self
+
+
+class CheckpointConfig(Settings):
+    """What is kept of a training under way, so that it can be resumed after any death."""
+
+    every: EveryConfig = EveryConfig(minutes=1)
+    """When a checkpoint is written: at the first start of a step from which on it is due."""
+
+    keep: Count = 1
+    """How many checkpoints are kept, the newest. One suffices to resume; others are for looking at."""
+
+    keep_after: bool = False
+    """Whether they are kept when training is over; the trained model is kept in any case."""
+
+
 class TrainConfig(Settings):
     """How the model is fitted."""
 
@@ -97,6 +131,9 @@ class TrainConfig(Settings):
 
     early_stopping: EarlyStoppingConfig | None = None
     """Ends training early by `monitor`; by default never."""
+
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    """What is kept of a training under way, so that `lmkit resume` continues it after any death."""
 
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory for about a third more time."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lmkit.errors import UsageError
 from lmkit.recipe.shape import BLOCKS, LISTS
 from lmkit.records.packages import COMPUTING, canonical_versions, needed_packages
 
@@ -47,6 +48,12 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     """
     both = {key: (then[key], now[key]) for key in SECTIONS if then.get(key) and now.get(key)}
     return [change for key, pair in both.items() for change in SECTIONS[key](*pair)]
+
+
+def refusal(run: str, told: Sequence[str]) -> UsageError:
+    """What is raised where a run cannot go on as it was."""
+    lines = [f"run {run} cannot go on as it began, since something has changed:", *(f"  {line}" for line in told)]
+    return UsageError("\n".join([*lines, "--allow-changes goes on with it as things are now, and records them"]))
 
 
 def used_plugins(recipe: Recipe, plugins: Plugins) -> list[Plugin]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,32 @@ class MetricsWriter:
             self._file.write(line + "\n")
             self._file.flush()
 
+    def keep(self) -> int:
+        """Have all rows so far on the disk itself; the bytes they take."""
+        with disk_errors(self.path):
+            os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def cut(self, length: int) -> None:
+        """Drop what is written beyond so many bytes: rows of steps that are taken once more."""
+        with disk_errors(self.path):
+            self._file.truncate(length)
+            self._file.seek(0, os.SEEK_END)
+
     def close(self) -> None:
         self._file.close()
+
+
+def length_before(path: Path, stage: str) -> int:
+    """The bytes of a metrics file before the first row of a stage, or of all its whole rows."""
+    length = 0
+    if path.exists():
+        with path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n") or json.loads(line).get("stage") == stage:
+                    break
+                length += len(line)
+    return length
 
 
 def read_metrics(path: Path, start: int = 0) -> Iterator[dict[str, Any]]:

@@ -51,6 +51,19 @@ class Failure(BaseModel):
     step: int | None = None
 
 
+class Resumption(BaseModel):
+    """One time that a run which did not finish was gone on with."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: str
+    """ISO 8601, UTC."""
+    state: str
+    """What the run was before: `died`, `interrupted` or `failed`."""
+    changes: tuple[str, ...] = ()
+    """What had changed since it began, and was allowed."""
+
+
 class RunRecord(BaseModel):
     """Written first as "running", last as what came of it, and never after that."""
 
@@ -83,6 +96,8 @@ class RunRecord(BaseModel):
     results: dict[str, SplitResult] = {}
     """What was measured, by split."""
     failure: Failure | None = None
+    resumed: tuple[Resumption, ...] = ()
+    """Each time that the run was gone on with after an interruption, a failure or its death."""
 
     def summary(self) -> dict[str, Any]:
         """The few values that listings show."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lmkit.records.changes import changes, refusal
 from lmkit.records.record import SplitResult
 
 
 @dataclass(slots=True)
 class Facts:
-    """Filled in as the stages go on, so that a run that ends early has a record of how far it came."""
+    """Filled in as the stages go on, so that a run that ends early has a record of how far it came.
+
+    Those of a run that is resumed begin with what its record has; `training` in it means that the model is saved.
+    """
 
     stage: str = "start"
     step: int = 0
@@ -19,3 +24,18 @@ class Facts:
     seconds: dict[str, float] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     results: dict[str, SplitResult] = field(default_factory=dict)
+
+    run: str = ""
+    """The run's id."""
+    before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What the attempt before this one found, as `changes` takes it."""
+    allow_changes: bool = False
+    changes: list[str] = field(default_factory=list)
+    """What is no longer as it was then."""
+
+    def compare(self, **found: Mapping[str, Any]) -> None:
+        """Note what differs from the attempt before. Raises UsageError where nothing may."""
+        told = [str(change) for change in changes(self.before, found)]
+        if told and not self.allow_changes:
+            raise refusal(self.run, told)
+        self.changes += told

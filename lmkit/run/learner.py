@@ -13,8 +13,10 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lmkit.data.batching import ROWS, WINDOW, in_row_order
 from lmkit.errors import PluginError, TrainingError
@@ -143,8 +145,8 @@ class Learner(pl.LightningModule):
         step = self.trainer.global_step
         if step == 0:
             return
-        if self.first_step_at is None:
-            self.first_step_at = time.time()
+        if not self.stepped:
+            self.first_step_at = self.first_step_at or time.time()
             self.stepped = [now - self._pause] * 2
             self._after_first = self.examples
         self.stepped[1] = now - self._pause
@@ -155,6 +157,28 @@ class Learner(pl.LightningModule):
         if self.trainer.global_step != self._row_step:
             self._write_training_row(self.trainer.global_step, time.perf_counter())
         self._turn_weights("eval")
+
+    def state(self) -> dict[str, Any]:
+        """What a training that goes on from here has to know of what came before: plain values and tensors."""
+        return {
+            "history": [[step, measures] for step, measures in self.history],
+            "examples": self.examples,
+            "first_step_at": self.first_step_at,
+            "loss": self.loss,
+            "lr": self._lr,
+            "sum": self._sum,
+            "items": self._items,
+            "row_step": self._row_step,
+            "row_examples": self._row_examples,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.history = [(step, measures) for step, measures in state["history"]]
+        self.examples, self.first_step_at, self.loss = state["examples"], state["first_step_at"], state["loss"]
+        self._lr, self._items = state["lr"], state["items"]
+        self._sum = None if state["sum"] is None else state["sum"].to(self.device)
+        self._row_step, self._row_examples = state["row_step"], state["row_examples"]
 
     @property
     def training_rate(self) -> float | None:
@@ -210,6 +234,9 @@ class Learner(pl.LightningModule):
             rate = {"system/validation_rate": len(self.references[self.split]) / max(self.measured.seconds, 1e-9)}
             self.write_row(step, self.trainer.current_epoch, "validation", named | rate)
         self.log_dict(named, logger=False)
+        for scheduler in self.trainer.lr_scheduler_configs if self.trainer.state.fn == TrainerFn.FITTING else ():
+            if isinstance(scheduler.scheduler, ReduceLROnPlateau):
+                scheduler.scheduler.step(named[str(scheduler.monitor)])
 
     def _measure(self) -> Measured:
         gathered, losses = self._gathered, float(torch.stack(self._measured_loss).sum()) if self._measured_loss else 0.0

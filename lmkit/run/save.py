@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lmkit.records.files import disk_errors
+from lmkit.records.files import disk_errors, flush
 from lmkit.run.parts import Parts
 
 LABELS = "labels.json"
@@ -42,7 +42,11 @@ def save_model(folder: Path, parts: Parts, transforms: Mapping[str, Any]) -> Non
                 parts.target_tokenizer.save(temporary / TARGET)
             for name, content in ((LABELS, list(parts.task.head.labels)), (TRANSFORMS, transforms)):
                 (temporary / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+            for path in temporary.rglob("*"):
+                flush(path)
+            shutil.rmtree(folder, ignore_errors=True)  # of an attempt that died before its training was on record
             os.replace(temporary, folder)
+            flush(folder.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from lmkit.plugins import Plugins
 from lmkit.recipe.environment import resolved
 from lmkit.recipe.schema import Recipe, TrainConfig
 from lmkit.records.files import disk_errors, write_json
-from lmkit.records.metrics import MetricsWriter
+from lmkit.records.metrics import MetricsWriter, length_before
 from lmkit.records.store import CHECKPOINTS, LEDGER, METRICS, MODEL
+from lmkit.run.checkpoints import close_checkpoints
 from lmkit.run.evaluate import evaluate
 from lmkit.run.facts import Facts
 from lmkit.run.learner import WriteRow
@@ -40,33 +41,50 @@ from lmkit.run.speed import (
     keep_memory,
     quicken_dropout,
 )
+from lmkit.run.stopping import Stop
 from lmkit.run.train import train
+from lmkit.run.trained import load_weights
 
 logger = logging.getLogger("lmkit")
 
 
 def run_stages(
-    recipe: Recipe, base: Path, folder: Path, plugins: Plugins, progress: Progress, facts: Facts, rank: int = 0
+    recipe: Recipe,
+    base: Path,
+    folder: Path,
+    plugins: Plugins,
+    progress: Progress,
+    facts: Facts,
+    stop: Stop,
+    keep: Callable[[], None],
+    rank: int = 0,
 ) -> None:
     """Take the recipe through its stages; `base` is what its paths are relative to, `folder` the run's.
 
-    `facts` holds all that was found, also when this raises. Ranks beyond 0 only help to train.
+    `facts` holds all that was found, also when this raises; `keep` is called when they are worth keeping, should the
+    run die. What an earlier attempt left in the folder is gone on with. Ranks beyond 0 only help to train.
     """
     transforms = described(recipe.transforms, recipe.task.columns)  # with variables by their names, as in the recipe
     recipe = resolved(recipe)
-    hardware = decide_hardware(recipe, rank)
-    facts.decisions |= {"device": hardware.device, "precision": hardware.precision, "threads": hardware.threads}
+    hardware = decide_hardware(recipe, rank, facts.decisions.get("threads"))
+    decisions = {"device": hardware.device, "precision": hardware.precision, "threads": hardware.threads}
+    facts.compare(decisions=decisions)
+    facts.decisions |= decisions
     with _timed(facts, "prepare"):
         progress.show(Position("read the rows"))
         rows = cached_rows(recipe, base, plugins)
         _check_splits(recipe, rows)
         progress.show(Position("tokenise, build the model"))
-        parts = _build(recipe, rows, base, plugins, hardware)
+        trained = folder / MODEL if facts.training else None
+        parts = _build(recipe, rows, base, plugins, hardware, trained)
         for line in parts.data.ledger.lines():
             progress.say(line)
         if rank == 0:
             write_json(folder / LEDGER, parts.data.ledger.as_json())
-        facts.data = _data_facts(parts)
+        found = _data_facts(parts)
+        facts.compare(data=found)
+        facts.data = found
+        keep()
     writer = MetricsWriter(folder / METRICS) if rank == 0 else None
 
     def write_row(step: int, epoch: int, stage: str, values: Any) -> None:
@@ -75,15 +93,26 @@ def run_stages(
             writer.write(step, epoch, stage, {**values, "system/time": round(time.time(), 3)})
 
     try:
-        if "train" in recipe.stages:
-            with _timed(facts, "train"):
-                _train(recipe, parts, hardware, folder, plugins, write_row, progress, facts)
-            if rank > 0:
-                return
-            with _timed(facts, "save"):
-                save_model(folder / MODEL, parts, transforms)
+        if trained is not None:
+            progress.say("training is over and the model is saved; go on behind it")
+        elif "train" in recipe.stages:
+            with stop.waiting():
+                with _timed(facts, "train"):
+                    training = _train(
+                        recipe, parts, hardware, folder, plugins, write_row, writer, stop, progress, facts
+                    )
+                if rank > 0:
+                    return
+                with _timed(facts, "save"):
+                    save_model(folder / MODEL, parts, transforms)
+                facts.training = training
+                keep()
+            stop.check()
         else:
             logger.warning("nothing was trained: the model is measured with the weights it starts with")
+        close_checkpoints(folder / CHECKPOINTS, recipe.train.checkpoint)
+        if writer is not None:
+            writer.cut(length_before(folder / METRICS, "evaluate"))
         if "evaluate" in recipe.stages:
             with _timed(facts, "evaluate"):
                 for split in recipe.evaluate.splits:
@@ -96,12 +125,15 @@ def run_stages(
             writer.close()
 
 
-def decide_hardware(recipe: Recipe, rank: int = 0) -> Hardware:
-    """Choose device, precision and threads, and set torch up for them."""
+def decide_hardware(recipe: Recipe, rank: int = 0, known_threads: int | None = None) -> Hardware:
+    """Choose device, precision and threads, and set torch up for them. Of a run that is resumed the number of threads
+    is known, since its numbers depend on it; where this machine has fewer, there are fewer."""
     settings = recipe.train
     device = choose_device(settings)
     _check_device(settings, device)
     threads = choose_threads(settings.threads, settings.devices if device == "cpu" else 1)
+    if settings.threads is None and known_threads is not None:
+        threads = min(threads, known_threads)
     torch.set_num_threads(threads)
     if device == "cpu":
         keep_memory()
@@ -129,13 +161,17 @@ def _check_splits(recipe: Recipe, rows: Rows) -> None:
         raise DataError(f"train.{needs} watches the validation split; the data has {', '.join(rows.splits)}")
 
 
-def _build(recipe: Recipe, rows: Rows, base: Path, plugins: Plugins, hardware: Hardware) -> Parts:
+def _build(recipe: Recipe, rows: Rows, base: Path, plugins: Plugins, hardware: Hardware, trained: Path | None) -> Parts:
+    """The parts of the run; the model has the weights in the folder `trained`, if there is one."""
     catalog = plugins.catalog
     tokenizers = build_tokenizers(recipe, rows, base, plugins)
     task = build_task(recipe, rows.labels, tokenizers, catalog)
     data = build_data(recipe, rows, task, tokenizers, plugins)
     torch.manual_seed(recipe.seed)  # so that the weights' start does not depend on what was drawn before
-    model = build_model(recipe, task, tokenizers, data.features["train"], base, catalog)
+    features = data.features["train"] if trained is None else None
+    model = build_model(recipe, task, tokenizers, features, base, catalog, trained)
+    if trained is not None:
+        load_weights(model, trained, recipe, catalog)
     if hardware.device == "cpu":
         quicken_dropout(model)
     if hardware.rank > 0:
@@ -150,15 +186,17 @@ def _train(
     folder: Path,
     plugins: Plugins,
     write_row: WriteRow,
+    writer: MetricsWriter | None,
+    stop: Stop,
     progress: Progress,
     facts: Facts,
-) -> None:
+) -> dict[str, Any]:
+    """Train; what there is to tell of it."""
     with disk_errors(folder):
         (folder / CHECKPOINTS).mkdir(exist_ok=True)
-    trained = train(recipe, parts, hardware, folder / CHECKPOINTS, plugins.catalog, write_row, progress)
-    if hardware.rank == 0 and not any((folder / CHECKPOINTS).iterdir()):
-        (folder / CHECKPOINTS).rmdir()
-    facts.training = {
+    trained = train(recipe, parts, hardware, folder / CHECKPOINTS, plugins.catalog, write_row, writer, stop, progress)
+    facts.decisions |= {"kept_step": trained.kept_step, "monitor": recipe.monitor}
+    return {
         "steps": trained.steps,
         "epochs": trained.epochs,
         "examples": trained.examples,
@@ -167,7 +205,6 @@ def _train(
         "validation": trained.validation,
         "stopped_early": trained.stopped_early,
     }
-    facts.decisions |= {"kept_step": trained.kept_step, "monitor": recipe.monitor}
 
 
 def _data_facts(parts: Parts) -> dict[str, Any]:
@@ -192,4 +229,4 @@ def _timed(facts: Facts, stage: str) -> Iterator[None]:
     try:
         yield
     finally:
-        facts.seconds[stage] = round(time.perf_counter() - began, 3)
+        facts.seconds[stage] = round(facts.seconds.get(stage, 0.0) + time.perf_counter() - began, 3)

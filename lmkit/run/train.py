@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import math
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lmkit.catalog import Catalog
 from lmkit.data.batching import (
@@ -24,13 +25,16 @@ from lmkit.data.batching import (
     measuring_loader,
     training_loader,
 )
-from lmkit.errors import PluginError, TrainingError, UsageError
+from lmkit.errors import DataError, PluginError, TrainingError, UsageError
 from lmkit.recipe.schema import Recipe
-from lmkit.records.files import write_atomic
+from lmkit.records.checkpoints import best_path
+from lmkit.records.metrics import MetricsWriter
+from lmkit.run.checkpoints import Checkpoints, WholeFiles, load_state, read_checkpoint, save_state
 from lmkit.run.learner import Learner, WriteRow, watched
 from lmkit.run.parts import Parts
 from lmkit.run.progress import Position, Progress
 from lmkit.run.speed import LIGHTNING_NAMES, Hardware
+from lmkit.run.stopping import Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +60,36 @@ def train(
     folder: Path,
     catalog: Catalog,
     write_row: WriteRow,
+    metrics: MetricsWriter | None,
+    stop: Stop,
     progress: Progress,
 ) -> Trained:
-    """Fit `parts.model` in place. Checkpoints go to `folder`.
+    """Fit `parts.model` in place. Checkpoints go to `folder`, and training goes on from the newest that is there.
 
-    Raises TrainingError when the loss is no number, ResourceError when memory or disk run out.
+    Raises TrainingError when the loss is no number, ResourceError when memory or disk run out, and
+    InterruptedRunError when the run was asked to stop and has written a checkpoint.
     """
+    begin = read_checkpoint(folder, metrics.keep() if metrics else None)
+    if metrics is not None:
+        metrics.cut(begin.metrics if begin else 0)
     features = parts.data.features
     batches = _training_batches(recipe, parts, hardware)
     steps = total_steps(recipe, len(batches))
     watches = "validation" in features
     learner = _learner(recipe, parts, steps, catalog, write_row)
     direction = recipe.measures[recipe.monitor]
-    best = KeepBest(folder / "best.ckpt", recipe.monitor, direction, watches and recipe.train.keep == "best")
+    best = KeepBest(folder, recipe.monitor, direction, watches and recipe.train.keep == "best")
+    checkpoints = Checkpoints(folder, recipe.train.checkpoint, metrics, stop, begin, lambda: best.step)
     watch = Watch(progress, recipe.monitor, steps, recipe.train.epochs)
-    trainer = _trainer(recipe, hardware, steps, [best, watch, *_early_stopping(recipe)])
-    loader = training_loader(batches, recipe.train.workers)
+    callbacks = [checkpoints, best, watch, *_early_stopping(recipe)]
+    trainer = _trainer(recipe, hardware, steps, callbacks, WholeFiles(begin))
+    loader = training_loader(batches, recipe.train.workers, begin.begin if begin else (0, 0))
     validation = measuring_loader(_measuring(parts, "validation", recipe, hardware)) if watches else None
     learner.train()  # transformers hands out its models in eval mode, and Lightning leaves the mode as it is
+    if begin is not None:
+        progress.say(f"go on after step {begin.state['global_step']:,}")
     with watched(learner):
-        trainer.fit(learner, loader, validation)
+        trainer.fit(learner, loader, validation, ckpt_path=begin.path if begin else None, weights_only=True)
         if watches and (not learner.history or learner.history[-1][0] != trainer.global_step):
             trainer.validate(learner, validation, verbose=False)  # training ended between two validations
     if hardware.world > 1:
@@ -114,10 +128,13 @@ def total_steps(recipe: Recipe, batches: int) -> int:
 
 
 class KeepBest(pl.Callback):
-    """Keeps the weights of the best validation, in one file that is whole or not there."""
+    """Keeps the weights of the best validation, in a file that is whole or not there.
 
-    def __init__(self, path: Path, monitor: str, direction: str, active: bool) -> None:
-        self.path = path
+    Those before stay until a checkpoint is written that knows of the new ones: training may go on from before them.
+    """
+
+    def __init__(self, folder: Path, monitor: str, direction: str, active: bool) -> None:
+        self.folder = folder
         self.monitor = monitor
         self.direction = direction
         self.active = active
@@ -132,23 +149,21 @@ class KeepBest(pl.Callback):
             return
         self._best, self.step = value, step
         if trainer.is_global_zero and not self._is_last(trainer):
-            write_atomic(self.path, lambda path: _put(path, pl_module.model.state_dict()))
+            save_state(best_path(self.folder, step), pl_module.model.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._best, "step": self.step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._best, self.step = state_dict["best"], state_dict["step"]
 
     def restore(self, learner: Learner) -> None:
         """Put the best weights back, where training went on after them."""
         if self.step is not None and self.step != learner.history[-1][0]:
-            learner.model.load_state_dict(torch.load(self.path, map_location=learner.device, weights_only=True))
-        self.path.unlink(missing_ok=True)
+            learner.model.load_state_dict(load_state(best_path(self.folder, self.step)))
 
     def _is_last(self, trainer: pl.Trainer) -> bool:
         return trainer.global_step >= trainer.max_steps
-
-
-def _put(path: Path, state: dict[str, Any]) -> None:
-    """torch.save with Python's own writing, which tells a full disk as an OSError."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    path.write_bytes(buffer.getbuffer())
 
 
 class Watch(pl.Callback):
@@ -160,16 +175,17 @@ class Watch(pl.Callback):
         self.steps = steps
         self.epochs = epochs
         self._began = 0.0
+        self._before = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._began = time.perf_counter()
+        self._began, self._before = time.perf_counter(), trainer.global_step
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         assert isinstance(pl_module, Learner)
         if not trainer.is_global_zero:
             return
         step = trainer.global_step
-        elapsed = time.perf_counter() - self._began
+        elapsed, taken = time.perf_counter() - self._began, step - self._before
         self.progress.show(
             Position(
                 "train",
@@ -180,7 +196,7 @@ class Watch(pl.Callback):
                 pl_module.loss,
                 self._newest(pl_module),
                 pl_module.rate,
-                elapsed / step * (self.steps - step) if step else None,
+                elapsed / taken * (self.steps - step) if taken else None,
             )
         )
 
@@ -222,11 +238,13 @@ def _learner(recipe: Recipe, parts: Parts, steps: int, catalog: Catalog, write_r
         {name: parts.data.features[name].weight for name in ("train", *watched_splits)},
         write_row,
         recipe.train.log_every,
-        lambda model: _optimizers(recipe, model, steps, catalog),
+        lambda model: _optimizers(recipe, model, steps, catalog, bool(watched_splits)),
     )
 
 
-def _trainer(recipe: Recipe, hardware: Hardware, steps: int, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(
+    recipe: Recipe, hardware: Hardware, steps: int, callbacks: list[pl.Callback], files: WholeFiles
+) -> pl.Trainer:
     settings = recipe.train
     return pl.Trainer(
         accelerator={"cuda": "gpu"}.get(hardware.device, hardware.device),
@@ -239,12 +257,13 @@ def _trainer(recipe: Recipe, hardware: Hardware, steps: int, callbacks: list[pl.
         gradient_clip_val=settings.clip_norm,
         deterministic=settings.deterministic,
         callbacks=callbacks,
+        plugins=[files],
         **_validation_times(recipe),
         **QUIET,
     )
 
 
-def _optimizers(recipe: Recipe, model: nn.Module, steps: int, catalog: Catalog) -> OptimizerLRScheduler:
+def _optimizers(recipe: Recipe, model: nn.Module, steps: int, catalog: Catalog, watches: bool) -> OptimizerLRScheduler:
     parameters = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     if not parameters:
         raise TrainingError(f"model {recipe.model.use!r} has no weights to train")
@@ -261,8 +280,20 @@ def _optimizers(recipe: Recipe, model: nn.Module, steps: int, catalog: Catalog) 
     if recipe.train.clip_norm is not None:
         # Fused optimizers unscale gradients inside their step; what is clipped has to be unscaled before it.
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
-    scheduler = catalog.build("scheduler", recipe.scheduler, optimizer=optimizer, total_steps=steps)
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+    scheduler = catalog.build(
+        "scheduler",
+        recipe.scheduler,
+        optimizer=optimizer,
+        total_steps=steps,
+        direction=recipe.measures[recipe.monitor],
+    )
+    stepped: Any = {"scheduler": scheduler, "interval": "step"}
+    if isinstance(scheduler, ReduceLROnPlateau) and not watches:
+        raise DataError(f"scheduler {recipe.scheduler.use!r} watches the validation split, and the data has none")
+    if isinstance(scheduler, ReduceLROnPlateau):  # the learner steps it after each validation, and Lightning never
+        stepped = {"scheduler": scheduler, "interval": "epoch", "frequency": sys.maxsize}
+        stepped |= {"reduce_on_plateau": True, "monitor": f"validation/{recipe.monitor}"}
+    return {"optimizer": optimizer, "lr_scheduler": stepped}
 
 
 def _early_stopping(recipe: Recipe) -> Sequence[pl.Callback]:

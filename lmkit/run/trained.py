@@ -86,7 +86,7 @@ def open_trained(folder: Path, plugins: Plugins) -> TrainedModel:
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(recipe.seed)
         model = build_model(built, task, tokenizers, None, base, plugins.catalog, saved)
-    _load_weights(model, saved, recipe, plugins.catalog)
+    load_weights(model, saved, recipe, plugins.catalog)
     return TrainedModel(recipe, task, *tokenizers, model.to(hardware.device).eval(), labels, transforms, hardware)
 
 
@@ -172,7 +172,7 @@ def _hardware_here(recipe: Recipe) -> Hardware:
     return Hardware(device, precision, threads)
 
 
-def _load_weights(model: nn.Module, saved: Path, recipe: Recipe, catalog: Catalog) -> None:
+def load_weights(model: nn.Module, saved: Path, recipe: Recipe, catalog: Catalog) -> None:
     """Give the model its trained weights, unless its builder took them from `saved`."""
     if hasattr(model, "save"):
         builder = catalog.find("model", recipe.model.use).component.load()

@@ -51,7 +51,7 @@ OFFERS: dict[str, tuple[str, ...]] = {
     "tokenizer": ("texts", "folder"),
     "model": ("tokenizer", "target_tokenizer", "head", "features", "folder", "saved"),
     "optimizer": ("model", "parameters"),
-    "scheduler": ("optimizer", "total_steps"),
+    "scheduler": ("optimizer", "total_steps", "direction"),
     "metric": ("labels",),
     "perturbation": ("seed",),
     "tracker": ("run_folder", "run_name", "folder", "insist"),

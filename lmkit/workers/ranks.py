@@ -62,13 +62,15 @@ def run_rank(run_folder: str, rank: str) -> int:
     from lmkit.run.facts import Facts
     from lmkit.run.progress import NoProgress
     from lmkit.run.session import run_stages
+    from lmkit.run.stopping import Stop
 
     folder = Path(run_folder)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     plugins = installed_plugins()
     recipe = typed_recipe(read_document(folder / RECIPE), plugins.catalog)
-    base = Path(read_record(folder).provenance["base"])
-    run_stages(recipe, base, folder, plugins, NoProgress(), Facts(), int(rank))
+    record = read_record(folder)
+    base, facts = Path(record.provenance["base"]), Facts(decisions=dict(record.decisions))
+    run_stages(recipe, base, folder, plugins, NoProgress(), facts, Stop(), lambda: None, int(rank))
     return 0
 
 

@@ -232,7 +232,7 @@ def test_show_tells_the_trackers_the_end_of_the_traceback_how_to_go_on_and_later
         "File x",
         "KeyError: 'films'",
     ]
-    assert "  go on     lmkit run films.yaml 'a=b c'" in lines
+    assert f"  go on     lmkit resume {FAILED}" in lines
     assert "evaluate  20260401T000000Z" in lines and "speed  20260402T000000Z" in lines
     assert any(line.split()[:2] == ["accuracy", "0.8123"] for line in lines)
     assert "  rows.second 12.5" in lines
@@ -244,7 +244,7 @@ def test_show_tells_of_a_run_whose_process_is_gone_that_it_died(lmkit: Call, run
     told = lmkit("runs", "show", run)
 
     assert told.out.splitlines()[0] == f"{run}  died"
-    assert "  go on     lmkit run 'recipes/[films].yaml' seed=7" in told.out.splitlines()
+    assert f"  go on     lmkit resume {run}" in told.out.splitlines()
     assert json.loads(lmkit("runs", "show", run, "--json").out)["state"] == "died"
 
 

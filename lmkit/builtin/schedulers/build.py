@@ -6,9 +6,17 @@ import math
 from collections.abc import Callable
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from lmkit.builtin.schedulers.config import ConstantConfig, CosineConfig, InverseSqrtConfig, LinearConfig, WarmupConfig
+from lmkit.builtin.schedulers.config import (
+    ConstantConfig,
+    CosineConfig,
+    InverseSqrtConfig,
+    LinearConfig,
+    PlateauConfig,
+    WarmupConfig,
+)
+from lmkit.kinds.metric import Direction
 
 
 def build_constant(config: ConstantConfig, *, optimizer: Optimizer, total_steps: int) -> LambdaLR:
@@ -32,6 +40,18 @@ def build_cosine(config: CosineConfig, *, optimizer: Optimizer, total_steps: int
 def build_inverse_sqrt(config: InverseSqrtConfig, *, optimizer: Optimizer, total_steps: int) -> LambdaLR:
     return LambdaLR(
         optimizer, warmed(config, total_steps, lambda step, warmup: math.sqrt(max(warmup, 1) / max(step, 1)))
+    )
+
+
+def build_plateau(config: PlateauConfig, *, optimizer: Optimizer, direction: Direction) -> ReduceLROnPlateau:
+    return ReduceLROnPlateau(
+        optimizer,
+        mode=direction,
+        factor=config.factor,
+        patience=config.patience,
+        threshold=config.min_delta,
+        threshold_mode="abs",
+        min_lr=[config.floor * group["lr"] for group in optimizer.param_groups],
     )
 
 

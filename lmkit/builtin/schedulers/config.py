@@ -37,6 +37,24 @@ class CosineConfig(WarmupConfig):
     """What is left of the peak rate at the end, as a share."""
 
 
+class PlateauConfig(SchedulerConfig):
+    """Falls each time that the measure the run watches has stopped getting better."""
+
+    use: Literal["plateau"]
+
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """What the rate is multiplied by when it falls."""
+
+    patience: Annotated[int, Field(ge=0)] = 1
+    """Validations without an improvement that are borne before it falls."""
+
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    """What counts as an improvement: more than so much."""
+
+    floor: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Below this share of the peak rate it does not fall."""
+
+
 class InverseSqrtConfig(WarmupConfig):
     """Falls with the square root of the step after the warm-up (Vaswani et al., 2017)."""
 

@@ -1,0 +1,110 @@
+"""Resuming: a run that did not finish goes on where it was, as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmkit.api.opened import Run, kept_recipe
+from lmkit.api.running import take_through
+from lmkit.errors import LmkitError
+from lmkit.plugins import installed_plugins
+from lmkit.recipe.schema import Recipe
+from lmkit.records.changes import changes, refusal, used_plugins
+from lmkit.records.lease import take_lease
+from lmkit.records.provenance import provenance
+from lmkit.records.record import Resumption, RunRecord
+from lmkit.records.store import MODEL, find_run, flat, list_runs, read_record, read_settings, runs_folder, state_of
+
+if TYPE_CHECKING:
+    from lmkit.run.facts import Facts
+    from lmkit.run.progress import Progress
+
+UNFINISHED = ("running", "died", "interrupted", "failed")
+
+
+def resume_run(
+    wanted: str,
+    *,
+    runs: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    allow_changes: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Go on with a run that was interrupted, failed or died, from its last checkpoint; its folder is the same.
+
+    On a processor the result is bit by bit the one that the run would have had. One that is finished is returned as it
+    is. Raises UsageError for a run that is alive, and, unless `allow_changes`, where `overrides`, the data, a plugin's
+    code, the packages or the machine make it another one; what is allowed is in the record's `resumed`.
+    """
+    folder = find_run(runs_folder(Path(runs) if runs else None), wanted)
+    if read_record(folder).state == "finished":
+        return Run(folder)
+    with take_lease(folder):
+        record = read_record(folder)  # as the last owner left it
+        recipe = kept_recipe(folder, overrides, untrained=False)
+        plugins = installed_plugins()
+        base = Path(record.provenance["base"])
+        now = provenance(base, plugins.found, used_plugins(recipe, plugins)) | {"base": str(base)}
+        written = {"settings": settings_of(recipe), "provenance": now}
+        changed = [
+            str(change)
+            for change in changes({"settings": read_settings(folder), "provenance": record.provenance}, written)
+        ]
+        if changed and not allow_changes:
+            raise refusal(folder.name, changed)
+        goes_on = record.model_copy(
+            update={
+                "state": "running",
+                "finished": None,
+                "failure": None,
+                "overrides": (*record.overrides, *overrides),
+                "provenance": now | {"command": record.provenance.get("command")},
+                "resumed": (*record.resumed, _resumption(record, folder, changed)),
+            }
+        )
+        return take_through(recipe, goes_on, folder, plugins, progress, _facts(record, folder, allow_changes))
+
+
+def find_unfinished(recipe: Recipe, base: Path | str, runs: Path | str | None = None) -> Path | None:
+    """The newest run of this very recipe, read in the folder `base`, that is not finished; it may be alive."""
+    settings = settings_of(recipe)
+    root = runs_folder(Path(runs) if runs else None)
+    for summary in reversed(list_runs(root)):
+        folder: Path = root / summary["id"]
+        if summary["name"] == recipe.name and summary["state"] in UNFINISHED and read_settings(folder) == settings:
+            try:
+                if read_record(folder).provenance.get("base") == str(Path(base).resolve()):
+                    return folder
+            except LmkitError:
+                continue
+    return None
+
+
+def settings_of(recipe: Recipe) -> Mapping[str, Any]:
+    """A recipe by dotted keys, as a run keeps it."""
+    settings: dict[str, Any] = json.loads(json.dumps(flat(recipe.model_dump(mode="json"))))
+    return settings
+
+
+def _resumption(record: RunRecord, folder: Path, changed: Sequence[str]) -> Resumption:
+    state = "died" if record.state == "running" else state_of(record.summary(), folder)
+    return Resumption(at=datetime.now(UTC).isoformat(timespec="seconds"), state=state, changes=tuple(changed))
+
+
+def _facts(record: RunRecord, folder: Path, allow_changes: bool) -> Facts:
+    """What is known of the run already."""
+    from lmkit.run.facts import Facts
+
+    return Facts(
+        decisions=dict(record.decisions),
+        data=dict(record.data),
+        seconds=dict(record.seconds),
+        training=dict(record.training) if (folder / MODEL).is_dir() else {},
+        run=record.id,
+        before={"decisions": record.decisions, "data": record.data},
+        allow_changes=allow_changes,
+    )

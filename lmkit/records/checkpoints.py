@@ -1,0 +1,42 @@
+"""Checkpoints: the files of a training under way, by the optimizer steps that were taken before."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+FORMAT = 1
+NAME = re.compile(r"step-(\d+)\.ckpt")
+BEST = re.compile(r"best-(\d+)\.ckpt")
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Where the state after `step` optimizer steps is kept."""
+    return folder / f"step-{step}.ckpt"
+
+
+def best_path(folder: Path, step: int) -> Path:
+    """Where the weights of the best validation so far, that after `step` steps, are kept."""
+    return folder / f"best-{step}.ckpt"
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints of a run, newest first."""
+    found = ((NAME.fullmatch(path.name), path) for path in folder.glob("step-*.ckpt"))
+    return [path for _, path in sorted(((int(name[1]), path) for name, path in found if name), reverse=True)]
+
+
+def prune(folder: Path, keep: int, best: int | None) -> None:
+    """Delete all checkpoints but the newest, all best weights but those of step `best`, and torn files."""
+    for path in checkpoints_in(folder)[keep:]:
+        path.unlink(missing_ok=True)
+    for path in folder.glob("best-*.ckpt"):
+        if BEST.fullmatch(path.name) and path != (best_path(folder, best) if best is not None else None):
+            path.unlink(missing_ok=True)
+    drop_torn(folder)
+
+
+def drop_torn(folder: Path) -> None:
+    """Delete what a kill left of files that were being written."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)

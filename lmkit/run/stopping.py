@@ -1,0 +1,74 @@
+"""Stopping: what a first signal to end asks of a run, and a second one does to it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from lmkit.errors import InterruptedRunError
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """Whether a run was asked to stop: by Ctrl-C or SIGTERM.
+
+    Where it `waits`, which training does, the run sees to it at the next step; elsewhere it ends at once, since what
+    is lost is soon done again. A second Ctrl-C ends it at once everywhere.
+    """
+
+    def __init__(self) -> None:
+        self.asked: str | None = None
+        """The name of the signal that asked first."""
+        self._waits = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals to end while this lasts; in a thread that is not the main one, which gets none, leave them.
+
+        The main thread of a process alone may say how signals are taken.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        self.listen()
+        try:
+            yield
+        finally:
+            for number, taken in before.items():
+                signal.signal(number, taken)
+
+    def listen(self) -> None:
+        """Take the signals again, where a library has taken them over."""
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self._take)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """See to the first signal oneself while this lasts."""
+        self._waits = True
+        try:
+            yield
+        finally:
+            self._waits = False
+
+    def check(self) -> None:
+        """Raises InterruptedRunError where a signal has asked."""
+        if self.asked:
+            raise self.error()
+
+    def error(self) -> InterruptedRunError:
+        return InterruptedRunError(f"stopped by {self.asked}")
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if self.asked is None:
+            self.asked = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+            if not self._waits:
+                raise self.error()
+        elif number == signal.SIGINT:  # of SIGTERM a scheduler may send several
+            raise KeyboardInterrupt
