@@ -19,11 +19,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lmkit.redaction import redacted
+
 
 class LmkitError(Exception):
-    """Base of them all. `str(error)` says what, where and what to do."""
+    """Base of them all. `str(error)` says what, where and what to do, without any secret."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return redacted(super().__str__())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,8 @@ class Fault:
     def __str__(self) -> str:
         hint = f"; did you mean {self.suggestion!r}?" if self.suggestion else ""
         owner = f" ({self.owner})" if self.owner else ""
-        return f"{self.place}  {f'{self.path}: ' if self.path else ''}{self.message}{hint}{owner}"
+        told = f"{self.place}  {f'{self.path}: ' if self.path else ''}{redacted(self.message)}{hint}{owner}"
+        return redacted(told, "records")
 
 
 class RecipeError(LmkitError):
@@ -66,6 +75,9 @@ class RecipeError(LmkitError):
         self.faults = tuple(faults)
         self.notices = tuple(notices)
         super().__init__("\n".join([*told(self.faults), *map(str, self.notices)]))
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # of faults, which are redacted
 
 
 def told(faults: Sequence[Fault], most: int = 50) -> list[str]:

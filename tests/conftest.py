@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 
+from lmkit.redaction import forget_secrets
+
 if TYPE_CHECKING:
     from lmkit.api import Run
 
@@ -28,6 +30,7 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     monkeypatch.setenv("LMKIT_CACHE", str(folder / "cache"))
     monkeypatch.setenv("LMKIT_RUNS", str(folder / "runs"))
     monkeypatch.setenv("WANDB_MODE", "offline")
+    forget_secrets()
 
 
 @pytest.fixture(scope="session")

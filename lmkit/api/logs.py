@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmkit.recipe.environment import masked
 from lmkit.records.store import LOG
+from lmkit.redaction import redacted
 
 if TYPE_CHECKING:
     from lmkit.run.progress import Progress
@@ -19,13 +19,10 @@ logger = logging.getLogger("lmkit")
 
 
 @contextmanager
-def logged(folder: Path, progress: Progress | None, references: Mapping[str, str]) -> Iterator[None]:
-    """Everything logged while the run lasts goes to log.txt; what lmkit says goes to the person too.
-
-    Values of variables are written as their references.
-    """
+def logged(folder: Path, progress: Progress | None) -> Iterator[None]:
+    """Everything logged while the run lasts goes to log.txt; what lmkit says goes to the person too. Both redacted."""
     file = logging.FileHandler(folder / LOG, encoding="utf-8")
-    file.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s", references))
+    file.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     file.setLevel(logging.DEBUG)
     root = logging.getLogger()
     shown = _Shown(progress)
@@ -50,15 +47,11 @@ def logged(folder: Path, progress: Progress | None, references: Mapping[str, str
         file.close()
 
 
-class _Masking(logging.Formatter):
-    """Formats records, tracebacks included, without the values of variables."""
-
-    def __init__(self, format: str, references: Mapping[str, str]) -> None:
-        super().__init__(format)
-        self._references = references
+class _Redacting(logging.Formatter):
+    """Formats records, tracebacks included, without secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return masked(super().format(record), self._references)
+        return redacted(super().format(record))
 
 
 class _Shown(logging.Handler):
@@ -69,9 +62,9 @@ class _Shown(logging.Handler):
         self._progress = progress
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(self._progress, record.getMessage())
+        say(self._progress, redacted(record.getMessage()))
 
 
 def say(progress: Progress | None, line: str) -> None:
     if progress is not None:
-        progress.say(line)
+        progress.say(redacted(line, "records"))

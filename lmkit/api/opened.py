@@ -17,7 +17,6 @@ from lmkit.api.reading import with_broken_plugins
 from lmkit.errors import Fault, RecipeError, UsageError
 from lmkit.plugins import installed_plugins
 from lmkit.recipe.document import Node, parse_value
-from lmkit.recipe.environment import references_in
 from lmkit.recipe.layers import layered
 from lmkit.recipe.load import typed_recipe
 from lmkit.recipe.schema import Recipe
@@ -130,7 +129,7 @@ class Run:
         recipe = kept_recipe(self.folder, overrides, block)
         elsewhere = _elsewhere(recipe, data, block, drop_unknown_labels)
         trained = self._trained
-        with logged(self.folder, progress, references_in(recipe)):
+        with logged(self.folder, progress):
             with quick_imports():
                 from lmkit.run.measurement import measure_again
             from lmkit.run.progress import NoProgress
@@ -158,7 +157,7 @@ class Run:
                 )
         recipe, record, trained = kept_recipe(self.folder, overrides), self.record, self._trained
         base, content = Path(record.provenance.get("base", self.folder)), record.data.get("content")
-        with logged(self.folder, progress, references_in(recipe)):
+        with logged(self.folder, progress):
             from lmkit.run.progress import NoProgress
             from lmkit.validation.validate import validate
 

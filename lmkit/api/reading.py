@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from lmkit.catalog import Catalog
-from lmkit.errors import Fault, LmkitError, Place, RecipeError, UsageError
+from lmkit.errors import Fault, Place, RecipeError, UsageError
 from lmkit.plugins import Plugin, Plugins, installed_plugins
-from lmkit.recipe.environment import masked, references_in, resolved
+from lmkit.recipe.environment import resolved
 from lmkit.recipe.load import Loaded, load
 from lmkit.recipe.schema import Recipe
 from lmkit.sweep.load import LoadedSweep, is_sweep, load_sweep
@@ -105,11 +105,7 @@ def study_data(
     def tell(what: str, done: int, of: int) -> None:
         shown.show(Position(what, done, of))
 
-    references = references_in(recipe)
     try:
         return study_rows(resolved(recipe), Path(base).resolve(), installed_plugins(), near_duplicates, tell)
-    except LmkitError as error:
-        error.args = (masked(str(error), references),)
-        raise
     finally:
         shown.close()

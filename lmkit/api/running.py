@@ -15,13 +15,13 @@ from lmkit.api.logs import logged, say
 from lmkit.api.opened import Run
 from lmkit.errors import InterruptedRunError, LmkitError, ResourceError
 from lmkit.plugins import Plugins, installed_plugins
-from lmkit.recipe.environment import masked, references_in
 from lmkit.recipe.schema import Recipe
 from lmkit.records.changes import used_plugins
 from lmkit.records.lease import take_lease
 from lmkit.records.provenance import provenance
 from lmkit.records.record import Failure, RunRecord, State
 from lmkit.records.store import create_run, runs_folder, write_recipe, write_record
+from lmkit.redaction import redacted
 
 if TYPE_CHECKING:
     from lmkit.run.facts import Facts
@@ -77,7 +77,7 @@ def take_through(
     from lmkit.run.facts import Facts
 
     base = Path(record.provenance["base"])
-    with logged(folder, progress, references_in(recipe)):
+    with logged(folder, progress):
         write_recipe(folder, recipe.model_dump(mode="json"))
         write_record(folder, record)
         mirror = _mirror(recipe, folder)
@@ -130,13 +130,12 @@ def _perform(
         if state == "interrupted":
             error.args = (f"{error or 'stopped at once'}; `lmkit resume {folder.name}` goes on with it",)
         message = fault or str(error) or type(error).__name__
-        message = masked(message, references_in(recipe))
-        failure = Failure(type=type(error).__name__, message=message, stage=facts.stage, step=facts.step or None)
+        failure = Failure(
+            type=type(error).__name__, message=redacted(message), stage=facts.stage, step=facts.step or None
+        )
         if fault:
             raised = ResourceError(fault)
             raise raised from error
-        if isinstance(error, LmkitError) and references_in(recipe):
-            error.args = (masked(str(error), references_in(recipe)),)
         raise
     finally:
         closed = _closed(record, facts, state, failure)

@@ -11,6 +11,7 @@ from typing import Any
 from lmkit.api import read_recipe, read_sweep
 from lmkit.cli.arguments import split_arguments
 from lmkit.errors import Fault, RecipeError, UsageError, told
+from lmkit.redaction import redacted, redacted_value
 from lmkit.sweep.load import is_sweep
 
 
@@ -54,12 +55,13 @@ def _as_json(name: str, faults: Sequence[Fault], notices: Sequence[Fault]) -> di
 
 
 def _fault_as_json(fault: Fault) -> dict[str, Any]:
-    return {
+    told = {
         "file": fault.place.source,
         "line": fault.place.line or None,
         "column": fault.place.column or None,
         "key": fault.path or None,
-        "message": fault.message,
+        "message": redacted(fault.message),
         "suggestion": fault.suggestion,
         "owner": fault.owner,
     }
+    return dict(redacted_value(told, "records"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from rich.console import Console
@@ -19,7 +21,8 @@ def data_command(path: Path, overrides: tuple[str, ...], near_duplicates: float 
     watching = Console(stderr=True, highlight=False)
     progress: Progress = LiveProgress(watching) if watching.is_terminal else PlainProgress(watching)
     try:
-        report = study_data(recipe, base=path.parent, near_duplicates=near_duplicates, progress=progress)
+        with redirect_stdout(sys.stderr):  # what a component prints is no command's output
+            report = study_data(recipe, base=path.parent, near_duplicates=near_duplicates, progress=progress)
     except KeyboardInterrupt as cause:
         raise StoppedError("stopped") from cause
     if as_json:

@@ -125,10 +125,12 @@ def run(
     plugin or the machine (disk, network, package index, memory), 75 stopped and to be resumed, 130 stopped at once.
     """
     from lmkit.cli.run import run_command
+    from lmkit.redaction import redacted_streams
 
     goes_on = resume is ResumeWhen.auto
     changes, stages = tuple(overrides or ()), tuple(stage or ())
-    run_command(recipe, changes, stages, name, seed, runs, resume=goes_on, verbose=verbose, quiet=quiet)
+    with redacted_streams("stdout"):
+        run_command(recipe, changes, stages, name, seed, runs, resume=goes_on, verbose=verbose, quiet=quiet)
 
 
 @app.command()
@@ -154,8 +156,10 @@ def resume(
     Exit codes: as those of `lmkit run`.
     """
     from lmkit.cli.resume import resume_command
+    from lmkit.redaction import redacted_streams
 
-    resume_command(run, tuple(overrides or ()), runs, allow_changes=allow_changes, verbose=verbose, quiet=quiet)
+    with redacted_streams("stdout"):
+        resume_command(run, tuple(overrides or ()), runs, allow_changes=allow_changes, verbose=verbose, quiet=quiet)
 
 
 @app.command()
@@ -251,18 +255,20 @@ def evaluate(
     Example: lmkit evaluate sentiment --split validation 'metrics=[accuracy, mcc]'
     """
     from lmkit.cli.evaluate import evaluate_command
+    from lmkit.redaction import redacted_streams
 
-    evaluate_command(
-        run,
-        tuple(overrides or ()),
-        data,
-        source,
-        tuple(split or ()),
-        unknown_labels,
-        runs,
-        as_json=as_json,
-        quiet=quiet,
-    )
+    with redacted_streams("stdout"):
+        evaluate_command(
+            run,
+            tuple(overrides or ()),
+            data,
+            source,
+            tuple(split or ()),
+            unknown_labels,
+            runs,
+            as_json=as_json,
+            quiet=quiet,
+        )
 
 
 @app.command()
@@ -286,8 +292,10 @@ def validate(
     Exit codes: 0 every requirement is met, 3 one is not, 2 the run, the data or the command, 4 a plugin or the machine.
     """
     from lmkit.cli.validate import validate_command
+    from lmkit.redaction import redacted_streams
 
-    validate_command(wanted, tuple(overrides or ()), runs, as_json)
+    with redacted_streams("stdout"):
+        validate_command(wanted, tuple(overrides or ()), runs, as_json)
 
 
 @app.command()
@@ -570,6 +578,13 @@ app.add_typer(cache_app, name="cache")
 
 def main() -> None:
     """The entry point: errors made for people are told as one message with the exit code of their kind."""
+    from lmkit.redaction import redacted_streams
+
+    with redacted_streams("stderr"):
+        _call()
+
+
+def _call() -> None:
     from lmkit.errors import LmkitError
 
     try:
@@ -582,7 +597,10 @@ def main() -> None:
         sys.exit(0)
     except Exception as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:
-            raise
+            import traceback
+
+            traceback.print_exc()
+            sys.exit(1)
         print(f"lmkit met an error it did not expect: {type(error).__name__}: {error}", file=sys.stderr)
         print("The run's log.txt has the traceback; -v prints it. Please report it if it is lmkit's.", file=sys.stderr)
         sys.exit(1)

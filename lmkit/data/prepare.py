@@ -16,6 +16,7 @@ from lmkit.data.checks import check_overlap, check_rows, leave_out
 from lmkit.data.columns import ROW, named_columns
 from lmkit.data.digests import digests
 from lmkit.data.labels import label_names, summarized
+from lmkit.data.leaks import refuse_secrets
 from lmkit.data.ledger import Ledger
 from lmkit.data.splitting import sample_rows, split_rows
 from lmkit.data.transforms import Transforms, build_transforms, transform_rows
@@ -95,6 +96,7 @@ def read_rows(source: Source, config: DataConfig, task: TaskConfig, transforms: 
         named = named_columns(table, config.columns, task.columns, where, config.label_map)
         left, ledger = leave_out(named, ~chosen, "not kept", task.columns, _split(name), ledger)
         kept[name] = transform_rows(left, transforms, task.columns, where)
+        refuse_secrets(kept[name], where)
     return kept, ledger
 
 

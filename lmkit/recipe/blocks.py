@@ -21,6 +21,7 @@ from lmkit.recipe.layers import EXTENDS
 from lmkit.recipe.preparing import Preparation
 from lmkit.recipe.schema import CORE
 from lmkit.recipe.shape import Path, dotted, keys_of, meant
+from lmkit.redaction import redacted, written_secret
 from lmkit.spelling import nearest
 
 ADVISED = 100
@@ -128,8 +129,11 @@ class BlockReader:
             field = self.model.model_fields.get(key)
             if key in self.blocks or key in self.lists or field is None:
                 continue
-            for at, place in _references(node, (key,)):
-                self._fault(place, at, "a variable can be named in the settings of components only", CORE)
+            for at, text, place in _texts(node, (key,)):
+                if "${env:" in text:
+                    self._fault(place, at, "a variable can be named in the settings of components only", CORE)
+                elif secret := written_secret(text):
+                    self._fault(place, at, secret, CORE)
             given[key] = self._validated(field.annotation, node.plain(), node, (key,), CORE, field.metadata)
         return given
 
@@ -164,7 +168,12 @@ class BlockReader:
             return {key: self._filled(child, (*path, key)) for key, child in node.value.items()}
         if isinstance(node.value, list):
             return [self._filled(child, (*path, index)) for index, child in enumerate(node.value)]
-        if not isinstance(node.value, str) or "${env:" not in node.value:
+        if not isinstance(node.value, str):
+            return node.value
+        if path[-1] != "use" and (secret := written_secret(node.value)):
+            self._fault(node.place, path, secret, CORE)
+            return node.value
+        if "${env:" not in node.value:
             return node.value
         wrong = environment.problem(node.value)
         if wrong:
@@ -187,7 +196,7 @@ class BlockReader:
             if owner == CORE or owner.endswith("built-in"):
                 raise
             told = f"its settings cannot be checked: {type(cause).__name__}: {first_line(cause)}"
-            self._fault(node.place, path, environment.masked(told, environment.references_in(node.plain())), owner)
+            self._fault(node.place, path, redacted(told), owner)
         return None
 
     def _gather(self, error: ValidationError, node: Node, path: Path, owner: str, type_: Any) -> None:
@@ -218,10 +227,10 @@ def _annotated(type_: Any, metadata: Sequence[Any]) -> Any:
     return type_
 
 
-def _references(node: Node, path: Path) -> list[tuple[Path, Place]]:
-    """Where texts name variables."""
+def _texts(node: Node, path: Path) -> list[tuple[Path, str, Place]]:
+    """The texts in a node, and where each is written."""
     if isinstance(node.value, dict):
-        return [found for key, child in node.value.items() for found in _references(child, (*path, key))]
+        return [found for key, child in node.value.items() for found in _texts(child, (*path, key))]
     if isinstance(node.value, list):
-        return [found for index, child in enumerate(node.value) for found in _references(child, (*path, index))]
-    return [(path, node.place)] if isinstance(node.value, str) and "${env:" in node.value else []
+        return [found for index, child in enumerate(node.value) for found in _texts(child, (*path, index))]
+    return [(path, node.value, node.place)] if isinstance(node.value, str) else []

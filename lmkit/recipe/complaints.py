@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from lmkit.errors import Place
-from lmkit.recipe import environment
 from lmkit.recipe.document import Node
 from lmkit.recipe.shape import Path, settings_in
+from lmkit.redaction import redacted
 from lmkit.spelling import nearest
 
 
@@ -47,9 +47,7 @@ def complaints(error: ValidationError, node: Node, type_: Any) -> Iterator[Compl
             message = worded(problem["msg"]) + found
         if kind == "literal_error" and isinstance(problem["input"], str):
             suggestion = _choice(problem["input"], problem["ctx"]["expected"])
-        yield Complaint(
-            location, at.place, environment.masked(message, environment.references_in(node.plain())), suggestion
-        )
+        yield Complaint(location, at.place, redacted(message), suggestion)
 
 
 def _problems(error: ValidationError, node: Node) -> Iterator[tuple[Path, Any]]:

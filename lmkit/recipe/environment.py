@@ -1,20 +1,20 @@
 """Environment: texts of a recipe that come from variables, written `${env:NAME}`.
 
 A recipe keeps what is written; the values are put in where the run uses them, so that a secret is in no
-record, and in no copy of the recipe.
+record, and in no copy of the recipe; `lmkit.redaction` keeps them out of all that is said.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from lmkit.errors import Fault, Place, RecipeError
 from lmkit.recipe.document import Node
+from lmkit.redaction import note_reference
 
 REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -23,7 +23,12 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def filled(text: str) -> str:
-    """The text with each variable's value in place of its reference. Raises KeyError for one that is not set."""
+    """The text with each variable's value in place of its reference. Raises KeyError for one that is not set.
+
+    The values are secrets from then on.
+    """
+    for name in REFERENCE.findall(text):
+        note_reference(name)
     return REFERENCE.sub(lambda reference: os.environ[reference[1]], text)
 
 
@@ -75,33 +80,6 @@ class NoTextError(Exception):
     def __init__(self, node: Node) -> None:
         super().__init__("a variable can be named in texts only, and this setting is none")
         self.place = node.place
-
-
-def masked(text: str, references: Mapping[str, str]) -> str:
-    """The text with values of variables, in whatever case, replaced by their references: they may be secret."""
-    for value, reference in references.items():
-        text = re.sub(re.escape(value), reference.replace("\\", r"\\"), text, flags=re.IGNORECASE)
-    return text
-
-
-def references_in(written: Any) -> dict[str, str]:
-    """The values of the variables that texts in here name, each with its reference; the longest first.
-
-    Values of three characters and less are left out: they are no secrets, and occur everywhere.
-    """
-    found: dict[str, str] = {}
-
-    def note(text: str) -> str:
-        found.update(_values(text))
-        return text
-
-    _replaced(written, note)
-    return dict(sorted(found.items(), key=lambda item: -len(item[0])))
-
-
-def _values(text: str) -> dict[str, str]:
-    values = {os.environ.get(name, ""): f"${{env:{name}}}" for name in REFERENCE.findall(text)}
-    return {value: reference for value, reference in values.items() if len(value) > 3}
 
 
 def _has_reference(node: Node) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from lmkit.errors import LmkitError
 from lmkit.records.files import write_json
 from lmkit.records.store import METRICS, TRACKERS
+from lmkit.redaction import redacted_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def write_account(run_folder: Path, tracker: str, **facts: Any) -> None:
     """Add facts to a tracker's account; where the disk refuses them, the tracker is fed all the same."""
     path = run_folder / TRACKERS / f"{tracker}.json"
     known = read_object(path)
-    told = known | facts | {"process": os.getpid()}
+    told = known | redacted_value(facts, "messages") | {"process": os.getpid()}
     with suppress(OSError, LmkitError):
         if told != known:
             write_json(path, told)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lmkit.errors import ResourceError
+from lmkit.redaction import redacted_value
 
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
@@ -36,9 +37,13 @@ def write_text(path: Path, text: str) -> None:
     write_atomic(path, lambda temporary: _put(temporary, text))
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON. A number that is not finite becomes null, since JSON has no word for it."""
-    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False, default=str) + "\n")
+def write_json(path: Path, value: Any, *, rows: bool = False) -> None:
+    """Write `value` as JSON, redacted unless it tells of rows, which are never changed.
+
+    A number that is not finite becomes null, since JSON has no word for it.
+    """
+    value = finite(value) if rows else redacted_value(finite(value))
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
 def flush(path: Path) -> None:

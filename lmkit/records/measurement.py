@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from lmkit.records.files import write_json
 from lmkit.records.record import FORMAT, SplitResult
 from lmkit.records.store import MEASUREMENTS
+from lmkit.redaction import redacted_value
 
 
 class Measurement(BaseModel):
@@ -53,5 +54,6 @@ def measurement_path(run: Path, name: str) -> Path:
 
 
 def write_measurement(run: Path, measurement: Measurement) -> None:
-    """Keep the measurement under the run's `measurements/`."""
-    write_json(measurement_path(run, measurement.name), measurement.model_dump(mode="json"))
+    """Keep the measurement under the run's `measurements/`; how it was asked for is redacted."""
+    told = redacted_value(measurement.model_dump(mode="json", include={"data", "overrides"}), "records")
+    write_json(measurement_path(run, measurement.name), measurement.model_dump(mode="json") | told)

@@ -18,6 +18,7 @@ from lmkit.errors import UsageError
 from lmkit.records.files import disk_errors, write_json, write_text
 from lmkit.records.lease import read_owner
 from lmkit.records.process import lives
+from lmkit.redaction import redacted, redacted_value
 
 if TYPE_CHECKING:
     from lmkit.records.record import RunRecord
@@ -35,6 +36,9 @@ CHECKPOINTS = "checkpoints"
 TRACKERS = "trackers"
 MEASUREMENTS = "measurements"
 VERDICT = "verdict.json"
+
+OWN_WORDS = {"recipe_file", "overrides", "provenance", "decisions", "failure"}
+"""The parts of a record that are told, and are not names by which others are found."""
 
 ID = re.compile(r"\d{8}T\d{6}Z-.+-[0-9a-f]{4}")
 """A run's id: when it began, its name, and four digits of chance."""
@@ -68,9 +72,12 @@ def create_run(runs: Path, name: str) -> Path:
 
 
 def write_record(folder: Path, record: RunRecord) -> None:
-    """Keep the record and its summary."""
-    write_json(folder / RECORD, record.model_dump(mode="json"))
-    write_json(folder / SUMMARY, record.summary())
+    """Keep the record and its summary; what is told in the record's own words is redacted."""
+    told = redacted_value(record.model_dump(mode="json", include=OWN_WORDS), "records")
+    write_json(folder / RECORD, record.model_dump(mode="json") | told)
+    write_json(
+        folder / SUMMARY, record.summary() | ({"failure": redacted(record.failure.message)} if record.failure else {})
+    )
 
 
 def read_record(folder: Path) -> RunRecord:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from lmkit.data.inputs import input_rows, without_text
+from lmkit.data.leaks import refuse_secrets
 from lmkit.errors import UsageError
 from lmkit.kinds.task import Predictions
 from lmkit.run.trained import TrainedModel, answer_rows
@@ -56,6 +57,7 @@ def answer_tables(
             raise UsageError(f"{where} has a column {taken[0]!r}, and so do the answers; call it otherwise")
         for name, values in beside.items():
             table = table.append_column(name, values)
+        refuse_secrets(table, where)
         yield AnsweredRows(table, without_text(inputs), int((answers.cut > 0).sum()))
 
 

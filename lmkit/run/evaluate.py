@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 
 from lmkit.data.batching import Collation, MeasuringBatches, measuring_loader
 from lmkit.data.columns import ROW
+from lmkit.data.leaks import refuse_secrets
 from lmkit.kinds.data import Split
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import write_atomic
@@ -84,11 +85,15 @@ def split_result(
 
 
 def write_predictions(path: Path, rows: pa.Table, references: Sequence[Any], measured: Measured) -> None:
-    """A parquet file: the row's number in its source, prediction, reference, and what else the task predicted."""
+    """A parquet file: the row's number in its source, prediction, reference, and what else the task predicted.
+
+    Raises DataError, and writes nothing, where one holds a secret of the recipe.
+    """
     others = {name: values for name, values in measured.predictions.items() if name != "prediction"}
     table = pa.table(
         {ROW: rows[ROW], "prediction": measured.predictions["prediction"], "reference": list(references), **others}
     )
+    refuse_secrets(table, f"the predictions of {path.stem}")
     write_atomic(path, lambda temporary: pq.write_table(table, temporary))
 
 

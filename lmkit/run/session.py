@@ -80,7 +80,7 @@ def run_stages(
         for line in parts.data.ledger.lines():
             progress.say(line)
         if rank == 0:
-            write_json(folder / LEDGER, parts.data.ledger.as_json())
+            write_json(folder / LEDGER, parts.data.ledger.as_json(), rows=True)
         found = _data_facts(parts)
         facts.compare(data=found)
         facts.data = found

@@ -12,6 +12,7 @@ from lmkit.data.columns import ROW
 from lmkit.errors import LmkitError, PluginError
 from lmkit.kinds.perturbation import Perturbation, PerturbationConfig
 from lmkit.kinds.task import Column
+from lmkit.redaction import redacted_value
 from lmkit.validation.measuring import Ruler, Statistics
 from lmkit.validation.study import Perturbed
 
@@ -75,7 +76,7 @@ def measure_perturbed(
     other = ruler.statistics(answers, references)
     return Perturbed(
         use=config.use,
-        settings=config.model_dump(mode="json", exclude={"use"}),
+        settings=redacted_value(config.model_dump(mode="json", exclude={"use"}), "records"),
         changed=sum(mask),
         flipped=sum(one != new for one, new in zip(predictions, answers, strict=True)),
         measures=ruler.measures(other),

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 import lmkit
 from lmkit.data.columns import ROW
+from lmkit.data.leaks import refuse_secrets
 from lmkit.data.prepare import Rows, Tables
 from lmkit.errors import DataError
 from lmkit.kinds.data import Split
@@ -159,8 +160,9 @@ class _Answering:
             if kept[ROW].equals(table[ROW]):
                 return {name: kept[name].to_pylist() for name in kept.column_names}
         found = self.to(self.written[split], f"answer {split}")
-        columns = {ROW: table[ROW], "reference": self.references(split), **found}
-        write_atomic(path, partial(pq.write_table, pa.table(columns)))
+        columns = pa.table({ROW: table[ROW], "reference": self.references(split), **found})
+        refuse_secrets(columns, f"the predictions of {split}")
+        write_atomic(path, partial(pq.write_table, columns))
         return found
 
     def to(self, table: pa.Table, what: str) -> Predictions:

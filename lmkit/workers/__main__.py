@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
 from lmkit.errors import LmkitError
+from lmkit.redaction import redacted_streams
 
 JOBS = {
     "mirror": "lmkit.workers.mirror:run_mirror",
@@ -17,17 +19,21 @@ JOBS = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do the job that the first argument names; the exit code."""
+    """Do the job that the first argument names, all that it prints redacted; the exit code."""
     job, *rest = arguments or [""]
     if job not in JOBS:
         print(f"no worker's job is called {job!r}; there are {', '.join(JOBS)}", file=sys.stderr)
         return 2
     module, _, function = JOBS[job].partition(":")
-    try:
-        return int(getattr(import_module(module), function)(*rest))
-    except LmkitError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    with redacted_streams("stdout", "stderr"):
+        try:
+            return int(getattr(import_module(module), function)(*rest))
+        except LmkitError as error:
+            print(error, file=sys.stderr)
+            return error.exit_code
+        except Exception:
+            traceback.print_exc()
+            return 1
 
 
 if __name__ == "__main__":

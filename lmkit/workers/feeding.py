@@ -17,6 +17,7 @@ from lmkit.recipe.document import read_document
 from lmkit.records.accounts import read_object, write_account
 from lmkit.records.metrics import read_metrics
 from lmkit.records.store import METRICS, MODEL, PREDICTIONS, RECIPE, SUMMARY, TRACKERS, read_record
+from lmkit.redaction import redacted
 
 POLL = 0.5
 """Seconds between two looks at metrics.jsonl."""
@@ -79,7 +80,7 @@ def feed_trackers(
 
 def cause_of(cause: BaseException) -> str:
     """A failure in one line: an error of lmkit says all itself, any other needs its type."""
-    return str(cause) if isinstance(cause, LmkitError) else f"{type(cause).__name__}: {cause}"
+    return redacted(str(cause) if isinstance(cause, LmkitError) else f"{type(cause).__name__}: {cause}")
 
 
 class _Ending:

@@ -17,6 +17,7 @@ import wandb
 
 from lmkit.builtin.trackers.config import WandbConfig
 from lmkit.errors import ResourceError
+from lmkit.redaction import redacted, redacted_value
 
 Mode = Literal["online", "offline", "disabled"]
 
@@ -162,12 +163,12 @@ class WandbTracker:
         }
         known = wandb.Settings.model_fields  # those that begin with x_ may go without notice
         return wandb.init(
-            project=os.environ.get("WANDB_PROJECT") or self._config.project,
-            entity=self._config.entity,
-            group=self._config.group,
-            job_type=self._config.job_type,
-            tags=self._config.tags or None,
-            notes=self._config.notes,
+            project=os.environ.get("WANDB_PROJECT") or _address(self._config.project, mode),
+            entity=_address(self._config.entity, mode),
+            **redacted_value(
+                self._config.model_dump(include={"group", "job_type", "tags", "notes"}, exclude_defaults=True),
+                "messages",
+            ),
             name=self._name,
             id=self._id,
             resume="allow",
@@ -198,7 +199,8 @@ class WandbTracker:
     def _tell(self, **facts: Any) -> None:
         """Leave facts in trackers/wandb.json, whole or not at all; the mirror keeps its own there too."""
         temporary = self._account_file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self._account() | facts, indent=2) + "\n", encoding="utf-8")
+        told = self._account() | redacted_value(facts, "messages")
+        temporary.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
         os.replace(temporary, self._account_file)
 
     @property
@@ -214,6 +216,11 @@ def _environment_mode() -> Mode | None:
     if said in modes:
         return modes[said]
     return "offline" if os.environ.get("LMKIT_OFFLINE", "") not in ("", "0") else None
+
+
+def _address(name: str | None, mode: Mode) -> str | None:
+    """Whose or which project: one that is secret is told to the server, and to no file that waits for it."""
+    return name if name is None or mode == "online" or redacted(name) == name else None
 
 
 def _insisted() -> Mode:
