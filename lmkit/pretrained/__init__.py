@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lmkit.errors import DataError, PluginError, ResourceError
+from lmkit.errors import DataError, LmkitError, PluginError, ResourceError
 from lmkit.kinds.model import Batch, Head, Output
 from lmkit.kinds.task import Features, Ragged
 from lmkit.kinds.tokenizer import SPLITS_SPECIAL, Tokenizer
@@ -45,7 +45,10 @@ def pretrained_tokenizer(folder: Path) -> Tokenizer:
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise DataError(f"{folder} holds no tokenizer.json, the form in which fast tokenizers are saved")
-    backend = Backend.from_file(str(file))
+    try:
+        backend = Backend.from_file(str(file))
+    except Exception as cause:  # it raises nothing more precise
+        raise DataError(f"{file} is no saved tokenizer: {cause}") from cause
     backend.no_truncation()
     backend.no_padding()
     config = _json(folder / "special_tokens_map.json") | _json(folder / "tokenizer_config.json")
@@ -122,6 +125,8 @@ def _loaded(folder: Path, head: Head, dropout: float | None = None) -> tuple[Pre
         raise PluginError(f"pretrained encoders have no {head.kind} head; use the model 'encoder-decoder'")
     with _loading(folder):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    if "/" in str(config._attn_implementation):
+        raise DataError(f"{folder / 'config.json'} names code of the hub for attention, which is never run")
     config.num_labels = len(head.labels)
     config.id2label = dict(enumerate(head.labels))
     config.label2id = {label: number for number, label in enumerate(head.labels)}
@@ -239,8 +244,10 @@ def _loading(folder: Path) -> Iterator[None]:
     """Tell what transformers cannot load as what it is."""
     try:
         yield
-    except (OSError, ValueError) as cause:
-        reason = str(cause).strip().splitlines()[0]
+    except (LmkitError, MemoryError):
+        raise
+    except Exception as cause:  # whatever its readers make of files that others wrote
+        reason, *_ = [*str(cause).strip().splitlines(), type(cause).__name__]
         raise DataError(f"{folder} holds no model that transformers can load: {reason}") from cause
 
 
@@ -249,4 +256,6 @@ def _json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    except ValueError as cause:
+        raise DataError(f"{path} is no JSON: {cause}") from cause
     return value if isinstance(value, dict) else {}

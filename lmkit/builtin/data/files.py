@@ -91,11 +91,22 @@ def read_arrow(path: Path) -> pa.Table:
         raise DataError(f"{path} cannot be read as an Arrow file: {cause}") from cause
 
 
+PICKLED = b"arrow.py_extension_type"
+"""What Arrow calls a column whose type is described by a pickle."""
+
+
 def _plain(table: pa.Table) -> pa.Table:
-    """The table with columns of categories as columns of what they stand for."""
+    """The table with columns of categories as columns of what they stand for.
+
+    Raises DataError for a column whose type is a pickle, which Arrow does not load either.
+    """
     import pyarrow as pa
 
     for index, field in enumerate(table.schema):
+        if PICKLED in ((field.metadata or {}).values()) or PICKLED.decode() in str(field.type):
+            raise DataError(
+                f"column {field.name!r} has a type that is a pickle, which is never loaded; export its rows"
+            )
         if pa.types.is_dictionary(field.type):
             table = table.set_column(index, field.name, table[field.name].cast(field.type.value_type))
     return table

@@ -31,6 +31,8 @@ FOREIGN = {
     b"\x80\x03": "a pickle, which is never loaded; export its rows",
     b"\x80\x04": "a pickle, which is never loaded; export its rows",
     b"\x80\x05": "a pickle, which is never loaded; export its rows",
+    b"\x93NUMPY": "an array of NumPy, which may hold pickles; export its rows",
+    b"\x89HDF": "an HDF5 file; export its rows",
     b"\xd0\xcf\x11\xe0": "a spreadsheet; export it as CSV",
     b"%PDF": "a PDF file; extract its text",
 }
@@ -72,6 +74,8 @@ def _only_file(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
     files = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")]
     if "[Content_Types].xml" in archive.namelist():
         raise DataError(f"{path} is a spreadsheet; export it as CSV")
+    if any(info.filename.endswith(("/data.pkl", ".npy")) for info in files):
+        raise DataError(f"{path} holds pickles (PyTorch, NumPy), which are never loaded; export its rows")
     if len(files) != 1:
         names = ", ".join(info.filename for info in files[:5]) or "none"
         raise DataError(f"{path} is a zip archive with {len(files)} files, one was expected: {names}")
