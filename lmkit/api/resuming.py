@@ -18,6 +18,7 @@ from lmkit.records.lease import take_lease
 from lmkit.records.provenance import provenance
 from lmkit.records.record import Resumption, RunRecord
 from lmkit.records.store import MODEL, find_run, flat, list_runs, read_record, read_settings, runs_folder, state_of
+from lmkit.redaction import redacted_value
 
 if TYPE_CHECKING:
     from lmkit.run.facts import Facts
@@ -86,7 +87,7 @@ def find_unfinished(recipe: Recipe, base: Path | str, runs: Path | str | None = 
 
 def settings_of(recipe: Recipe) -> Mapping[str, Any]:
     """A recipe by dotted keys, as a run keeps it."""
-    settings: dict[str, Any] = json.loads(json.dumps(flat(recipe.model_dump(mode="json"))))
+    settings: dict[str, Any] = redacted_value(json.loads(json.dumps(flat(recipe.model_dump(mode="json")))))
     return settings
 
 
