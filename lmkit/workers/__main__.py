@@ -11,6 +11,7 @@ from lmkit.errors import LmkitError
 from lmkit.redaction import redacted_streams
 
 JOBS = {
+    "attempt": "lmkit.api.attempt:run_attempt",
     "mirror": "lmkit.workers.mirror:run_mirror",
     "rank": "lmkit.workers.ranks:run_rank",
     "sync": "lmkit.workers.sync:run_sync",
