@@ -2,7 +2,7 @@
 
 Plugin authors need `hookimpl`, `Component`, `ComponentConfig`, `LmkitError`, what hooks are given
 (`Recipe`, `RunRecord`) and the contracts in `lmkit.kinds`. Scripts need `load_recipe`, `run_recipe`,
-`resume_run`, `study_data` and `open_run`.
+`resume_run`, `reproduce_run`, `study_data` and `open_run`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lmkit.api import load_recipe, open_run, resume_run, run_recipe, study_data
+    from lmkit.api import load_recipe, open_run, reproduce_run, resume_run, run_recipe, study_data
     from lmkit.component import Component, ComponentConfig
     from lmkit.errors import LmkitError
     from lmkit.hookspecs import hookimpl
@@ -29,6 +29,7 @@ _HOMES = {
     "hookimpl": "lmkit.hookspecs",
     "load_recipe": "lmkit.api",
     "open_run": "lmkit.api",
+    "reproduce_run": "lmkit.api",
     "resume_run": "lmkit.api",
     "run_recipe": "lmkit.api",
     "study_data": "lmkit.api",
@@ -43,6 +44,7 @@ __all__ = [
     "hookimpl",
     "load_recipe",
     "open_run",
+    "reproduce_run",
     "resume_run",
     "run_recipe",
     "study_data",

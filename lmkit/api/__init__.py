@@ -2,16 +2,19 @@
 
 from lmkit.api.opened import Run, open_run
 from lmkit.api.reading import load_recipe, read_recipe, read_sweep, study_data
+from lmkit.api.reproducing import Reproduction, reproduce_run
 from lmkit.api.resuming import find_unfinished, resume_run
 from lmkit.api.running import run_recipe
 
 __all__ = [
+    "Reproduction",
     "Run",
     "find_unfinished",
     "load_recipe",
     "open_run",
     "read_recipe",
     "read_sweep",
+    "reproduce_run",
     "resume_run",
     "run_recipe",
     "study_data",

@@ -47,22 +47,31 @@ def run_recipe(
     whatever a component raised.
     """
     plugins = installed_plugins()
-    base = Path(base).resolve()
-    folder = create_run(runs_folder(Path(runs) if runs else None), recipe.name)
-    record = RunRecord(
+    root = runs_folder(Path(runs) if runs else None)
+    file = str(recipe_file) if recipe_file else None
+    folder, record = begin_run(recipe, Path(base), root, plugins, file, overrides)
+    with take_lease(folder):
+        return take_through(recipe, record, folder, plugins, progress)
+
+
+def begin_run(
+    recipe: Recipe, base: Path, runs: Path, plugins: Plugins, recipe_file: str | None, overrides: Sequence[str]
+) -> tuple[Path, RunRecord]:
+    """A new folder for a run of the recipe, and the record that it begins with, which is yet to be written."""
+    base = base.resolve()
+    folder = create_run(runs, recipe.name)
+    return folder, RunRecord(
         id=folder.name,
         name=recipe.name,
         state="running",
         started=_now(),
         seed=recipe.seed,
         stages=recipe.stages,
-        recipe_file=str(recipe_file) if recipe_file else None,
+        recipe_file=recipe_file,
         overrides=tuple(overrides),
         lower_is_better=tuple(name for name, direction in recipe.measures.items() if direction == "min"),
         provenance=provenance(base, plugins.found, used_plugins(recipe, plugins)) | {"base": str(base)},
     )
-    with take_lease(folder):
-        return take_through(recipe, record, folder, plugins, progress)
 
 
 def take_through(

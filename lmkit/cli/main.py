@@ -187,6 +187,39 @@ def verify_resume(
 
 
 @app.command()
+def reproduce(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its name, or the beginning or end of its id.")],
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            "--tolerance",
+            metavar="R",
+            min=0.0,
+            help="How far off values may be, as a share of themselves; by default every bit counts, on an accelerator "
+            "0.001.",
+        ),
+    ] = None,
+    runs: RunsFolder = None,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tell every fault's traceback.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only whether it came to the same.")] = False,
+) -> None:
+    """Run a finished run again from its record, and compare.
+
+    What is no longer as it was (packages, code, data, machine) is told first. Then logged values, weights, predictions
+    and results are compared, and the first that differs is named.
+
+    Example: lmkit reproduce sentiment
+
+    Exit codes: 0 it came to the same, 3 it did not, others as those of `lmkit run`.
+    """
+    from lmkit.cli.reproduce import reproduce_command
+
+    reproduce_command(run, tolerance, runs, as_json=as_json, verbose=verbose, quiet=quiet)
+
+
+@app.command()
 def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its name, or the beginning or end of its id.")],
     texts: Annotated[

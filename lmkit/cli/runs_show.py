@@ -48,6 +48,8 @@ def show_command(wanted: str, folder: Path | None, as_json: bool) -> None:
     say(f"  started   {record.started}, seed {record.seed}, {' → '.join(record.stages)}, {length}")
     if record.recipe_file:
         say(f"  recipe    {record.recipe_file} {' '.join(record.overrides)}".rstrip())
+    if record.reproduces:
+        say(f"  again     of {record.reproduces}")
     if record.data:
         rows = ", ".join(f"{name} {count:,}" for name, count in record.data["rows"].items())
         say(f"  data      {rows}; vocabulary {record.data['vocabulary']:,}")

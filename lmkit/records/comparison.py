@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lmkit.errors import UsageError
 from lmkit.records.metrics import read_metrics
@@ -20,6 +20,9 @@ OWN_TIME = "system/"
 
 ROW = "row"
 """The column of predictions that names the row in its source."""
+
+ANSWER, SCORES = "prediction", "probabilities"
+"""The columns of what was answered, and of what it was chosen by where that was a choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Difference:
     step: int | None = None
     """Of a logged value."""
     far: float = math.inf
-    """How far off: the difference by the larger of both, of a tensor by norms; infinite where that is no number."""
+    """How far off: the difference by the size, of weights by norms; infinite where that is no number."""
 
     def __str__(self) -> str:
         step = f"step {self.step}, " if self.step is not None else ""
@@ -80,8 +83,9 @@ class Comparison:
 def compare_runs(first: Path, second: Path, tolerance: float | None = None) -> Comparison:
     """Compare what two finished runs logged (but for the time and memory it took), learnt, predicted and measured.
 
-    Without a tolerance every bit counts. With one, a number may be off by so much relative to the larger of
-    both, and a tensor by so much of its norm. Raises UsageError where a file of either run is damaged.
+    Without a tolerance every bit counts. With one, a number may be off by so much of the larger of both (probabilities
+    and logits by so much of 1, if that is larger), and all weights together by so much of their norm. Raises UsageError
+    where a file of either run is damaged.
     """
     parts: dict[str, Callable[[Path, Path, float | None], Iterator[_Compared]]] = {
         "logged values": _logged,
@@ -146,7 +150,12 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _weights(before: Path, now: Path, tolerance: float | None) -> Iterator[_Compared]:
-    """The tensors of all files of weights, in the order of their names."""
+    """The tensors of all files of weights, in the order of their names; with a tolerance all of them as one vector.
+
+    By itself a tensor may be all noise: the bias of attention's keys has no gradient but rounding errors, which
+    optimizers that divide by a gradient's size blow up.
+    """
+    offs: list[_Off] = []
     for name, old, new in _both(_files(before / MODEL, "*.safetensors"), _files(now / MODEL, "*.safetensors")):
         if old is None or new is None:
             yield 1, 1, Difference("weights", f"{MODEL}/{name}", _there(old), _there(new))
@@ -155,28 +164,51 @@ def _weights(before: Path, now: Path, tolerance: float | None) -> Iterator[_Comp
             if a is None or b is None or (a.form, a.shape) != (b.form, b.shape):
                 size = max(len(one.bits) for one in (a, b) if one is not None)
                 yield size, size, Difference("weights", tensor, _form(a), _form(b))
+                continue
+            off = _off(tensor, a, b)
+            if tolerance is None or not a.is_real:
+                yield off.compared
             else:
-                yield _compared_tensors(tensor, a, b, tolerance)
+                offs.append(off)
+    far = _far_together([off.squares for off in offs])
+    for off in sorted(offs, key=lambda off: -off.squares[0]):
+        count, differ, difference = off.compared
+        if tolerance is None or far <= tolerance or difference is None:
+            yield count, 0, None
+        else:
+            yield count, differ, replace(difference, far=far)
 
 
-def _compared_tensors(name: str, a: Tensor, b: Tensor, tolerance: float | None) -> _Compared:
+class _Off(NamedTuple):
+    """How far off a tensor is."""
+
+    compared: _Compared
+    squares: tuple[float, float, float]
+    """Sums of squares: of the differences, and of both tensors."""
+
+
+def _off(name: str, a: Tensor, b: Tensor) -> _Off:
     """Two tensors of one shape; of those that differ, the number that is farthest off stands for all."""
     import numpy as np
 
     other = a.bits.view(f"<u{a.bits.itemsize}") != b.bits.view(f"<u{b.bits.itemsize}")
-    differ = int(other.sum())
-    if not differ:
-        return len(a.bits), 0, None
+    differ, count = int(other.sum()), len(a.bits)
     old, new = a.values(), b.values()
     off = np.abs(old - new)
     off[np.isnan(old) & np.isnan(new)] = 0.0
-    norms = [float(np.linalg.norm(values)) for values in (off, old, new)]
-    far = norms[0] / max(norms[1:]) if norms[0] else 0.0
-    if tolerance is not None and far <= tolerance:
-        return len(a.bits), 0, None
+    squares = float(off @ off), float(old @ old), float(new @ new)
+    if not differ:
+        return _Off((count, 0, None), squares)
     number = int(np.argmax(np.where(other, np.nan_to_num(off, nan=math.inf), -1.0)))
     at = f"{name}[{', '.join(map(str, place(a, number)))}]"
-    return len(a.bits), differ, Difference("weights", at, float(old[number]), float(new[number]), far=_finite(far))
+    first = Difference("weights", at, float(old[number]), float(new[number]), far=_far_together([squares]))
+    return _Off((count, differ, first), squares)
+
+
+def _far_together(squares: Sequence[tuple[float, float, float]]) -> float:
+    """The norm of all differences by the larger norm of both."""
+    off, old, new = (math.sqrt(sum(each)) for each in zip(*squares, strict=True)) if squares else (0.0, 0.0, 0.0)
+    return _finite(off / max(old, new)) if off else 0.0
 
 
 def _predictions(before: Path, now: Path, tolerance: float | None) -> Iterator[_Compared]:
@@ -190,14 +222,28 @@ def _predictions(before: Path, now: Path, tolerance: float | None) -> Iterator[_
             row = f"{split}, row {(a or b).get(ROW, number)}"
             if a is None or b is None:
                 yield 1, 1, Difference("predictions", row, _there(a), _there(b))
-            elif repr(a) != repr(b):
-                pairs = _differing(a, b, tolerance)
-                found = next(
-                    (Difference("predictions", f"{key} of {row}", *pair, far=far) for key, pair, far in pairs), None
-                )
-                yield 1, int(found is not None), found
             else:
-                yield 1, 0, None
+                found = [
+                    Difference("predictions", f"{key} of {row}", *pair, far=far)
+                    for key, pair, far in _differing_answers(a, b, tolerance)
+                ]
+                yield 1, int(bool(found)), next(iter(found), None)
+
+
+def _differing_answers(
+    before: dict[str, Any], now: dict[str, Any], tolerance: float | None
+) -> list[tuple[str, tuple[Any, Any], float]]:
+    """What differs in two rows of predictions.
+
+    Probabilities and logits have a size of their own, 1, by which those near 0 count. Where they are near enough, so
+    is an answer that they turn.
+    """
+    if repr(before) == repr(now):
+        return []
+    found = list(_differing(before, now, tolerance, least=1.0))
+    if tolerance is not None and SCORES in before and all(key == ANSWER for key, _, _ in found):
+        return []
+    return found
 
 
 def _table(path: Path) -> Iterator[dict[str, Any]]:
@@ -224,29 +270,29 @@ def _results(before: Path, now: Path, tolerance: float | None) -> Iterator[_Comp
 
 
 def _differing(
-    before: Any, now: Any, tolerance: float | None, key: str = ""
+    before: Any, now: Any, tolerance: float | None, key: str = "", least: float = 0.0
 ) -> Iterator[tuple[str, tuple[Any, Any], float]]:
     """What differs in two values, however nested: its key, both values, how far off."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for name, old, new in _both(before, now):
-            yield from _differing(old, new, tolerance, f"{key}.{name}" if key else str(name))
-    elif isinstance(before, Sequence) and isinstance(now, Sequence) and not isinstance(before, str):
+            yield from _differing(old, new, tolerance, f"{key}.{name}" if key else str(name), least)
+    elif isinstance(before, list) and isinstance(now, list):
         if len(before) != len(now):
             yield key, (before, now), math.inf
             return
         for number, (old, new) in enumerate(zip(before, now, strict=True)):
-            yield from _differing(old, new, tolerance, f"{key}[{number}]")
+            yield from _differing(old, new, tolerance, f"{key}[{number}]", least)
     elif repr(before) != repr(now):  # by which a zero has a sign, and what is no number is itself
-        far = _far(before, now)
+        far = _far(before, now, least)
         if tolerance is None or far > tolerance:
             yield key, (before, now), far
 
 
-def _far(before: Any, now: Any) -> float:
-    """The difference by the larger of both; infinite for what is no number."""
+def _far(before: Any, now: Any, least: float) -> float:
+    """The difference by the larger of both, or by `least` where that is larger; infinite for what is no number."""
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in (before, now)):
         return math.inf
-    larger = max(abs(before), abs(now))
+    larger = max(abs(before), abs(now), least)
     return _finite(abs(before - now) / larger) if larger else 0.0
 
 

@@ -81,6 +81,8 @@ class RunRecord(BaseModel):
     recipe_file: str | None = None
     """Where the recipe was read from; recipe.yaml beside the record is the complete one."""
     overrides: tuple[str, ...] = ()
+    reproduces: str | None = None
+    """The id of the run that this one repeats, made by `lmkit reproduce`."""
     lower_is_better: tuple[str, ...] = ("loss",)
     """The measures of which less is better; of all others, more is."""
     provenance: dict[str, Any] = {}

@@ -43,6 +43,11 @@ class Tensor:
     bits: np.ndarray
     """(numbers,) in the order of the file; of formats that numpy lacks, integers of the same bits."""
 
+    @property
+    def is_real(self) -> bool:
+        """Whether its numbers are real ones, which may be off by a little."""
+        return self.form in ("F64", "F32", "F16", "BF16")
+
     def values(self) -> np.ndarray:
         """(numbers,) as float64; of an 8-bit float its bits, which differ where it does."""
         if self.form == "BF16":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lmkit.records.changes import changes, refusal
 from lmkit.records.record import SplitResult
+
+logger = logging.getLogger("lmkit")
 
 
 @dataclass(slots=True)
@@ -38,4 +41,6 @@ class Facts:
         told = [str(change) for change in changes(self.before, found)]
         if told and not self.allow_changes:
             raise refusal(self.run, told)
+        for line in told:
+            logger.warning("changed since it ran: %s", line)
         self.changes += told

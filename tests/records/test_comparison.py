@@ -225,19 +225,54 @@ def test_the_first_is_what_the_run_came_to_first_and_all_are_counted(pair: tuple
     assert str(found).endswith("in all 40 of 54 weights, 3 of 3 predictions, 1 of 9 results")
 
 
-def test_within_a_tolerance_numbers_count_by_their_size_and_tensors_by_their_norm(pair: tuple[Path, Path]) -> None:
+def test_within_a_tolerance_numbers_count_by_their_size_and_weights_by_the_norm_of_all(pair: tuple[Path, Path]) -> None:
     change_metrics(pair[1], lambda rows: rows[1].update({"train/loss": 0.5004}))
-    weights = tensors()["embedding.weight"]
-    weights[0, 0] += 1e-4 * weights.norm()
-    change_weights(pair[1], embedding_weight=weights)
-    change_predictions(pair[1], probabilities=[[0.7501, 0.2499], [0.0, 1.0], [0.625, 0.375]])
+    weights = tensors()
+    norm = float(sum(weights[name].double().square().sum() for name in REAL).sqrt())
+    weights["half.weight"][0, 0] += 0.9e-2 * norm  # a third of that tensor
+    change_weights(pair[1], half_weight=weights["half.weight"])
 
-    near, nearer = compare_runs(*pair, tolerance=1e-3), compare_runs(*pair, tolerance=5e-5)
+    near, nearer = compare_runs(*pair, tolerance=1e-2), compare_runs(*pair, tolerance=5e-4)
 
     assert near.first is None
-    assert str(near).startswith("equal within 0.001: 4 logged values, 54 weights, 3 predictions")
-    assert [part.differ for part in nearer.parts] == [1, 1, 1, 0]
+    assert str(near).startswith("equal within 0.01: 4 logged values, 54 weights, 3 predictions")
+    assert [part.differ for part in nearer.parts] == [1, 1, 0, 0]
     assert first_of(nearer) == "step 4, train/loss (train): 0.5 → 0.5004 (off by 8.0e-04 of it)"
+    weights_of = nearer.parts[1].first
+    assert weights_of is not None and weights_of.key == "half.weight[0, 0]"
+    assert weights_of.far == pytest.approx(0.9e-2, rel=0.05)  # bfloat16 rounds
+
+
+REAL = ("embedding.weight", "half.weight", "half.scale")
+
+
+def test_what_is_counted_rather_than_measured_has_no_tolerance(pair: tuple[Path, Path]) -> None:
+    change_weights(pair[1], position=torch.tensor([0, 1, 2, 3, 5]))
+
+    assert first_of(compare_runs(*pair, tolerance=0.5)).startswith("position[4]: 4.0 → 5.0")
+
+
+def test_probabilities_count_by_their_sum_and_turn_an_answer_where_they_are_near(pair: tuple[Path, Path]) -> None:
+    near = [[0.7501, 0.2499], [0.0001, 0.9999], [0.625, 0.375]]
+    change_predictions(pair[1], probabilities=near, prediction=["b", "b", "a"])
+    assert compare_runs(*pair, tolerance=1e-3).first is None
+
+    far = first_of(compare_runs(*pair, tolerance=1e-5))
+    assert far == "prediction of test, row 4: a → b"
+
+    change_predictions(pair[1], probabilities=[[0.75, 0.25]] * 3)
+    apart = compare_runs(*pair, tolerance=1e-3)
+    assert first_of(apart) == "probabilities[0] of test, row 7: 0.0 → 0.75 (off by 7.5e-01 of it)"
+    assert apart.parts[2].differ == 2
+
+
+def test_an_answer_that_was_chosen_by_nothing_known_is_never_near_another(pair: tuple[Path, Path]) -> None:
+    for run in pair:
+        path = run / "predictions" / "test.parquet"
+        pq.write_table(pq.read_table(path).drop_columns("probabilities"), path)
+    change_predictions(pair[1], prediction=["a", "a", "a"])
+
+    assert first_of(compare_runs(*pair, tolerance=0.5)) == "prediction of test, row 7: b → a"
 
 
 @pytest.mark.parametrize("form", ["F64", "F32", "F16", "BF16", "I64", "I8", "U8", "BOOL"])
