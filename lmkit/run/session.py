@@ -38,6 +38,7 @@ from lmkit.run.speed import (
     choose_precision,
     choose_threads,
     devices_here,
+    gpu_of,
     keep_memory,
     quicken_dropout,
 )
@@ -67,7 +68,8 @@ def run_stages(
     transforms = described(recipe.transforms, recipe.task.columns)  # with variables by their names, as in the recipe
     recipe = resolved(recipe)
     hardware = decide_hardware(recipe, rank, facts.decisions.get("threads"))
-    decisions = {"device": hardware.device, "precision": hardware.precision, "threads": hardware.threads}
+    decisions: dict[str, Any] = {"device": hardware.device, **gpu_of(hardware.device)}
+    decisions |= {"precision": hardware.precision, "threads": hardware.threads}
     facts.compare(decisions=decisions)
     facts.decisions |= decisions
     with _timed(facts, "prepare"):

@@ -55,6 +55,11 @@ def devices_here(device: Device) -> int | None:
     return {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(device)
 
 
+def gpu_of(device: Device) -> dict[str, str]:
+    """The model of a GPU, on which numbers depend; a processor's is in the record's provenance."""
+    return {"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}
+
+
 def choose_precision(wanted: Precision, device: Device) -> Format:
     """What `precision: auto` means: bf16 mixed precision where the hardware multiplies it natively, else float32.
 

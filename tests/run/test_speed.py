@@ -12,6 +12,7 @@ from lmkit.run.speed import (
     choose_device,
     choose_precision,
     choose_threads,
+    gpu_of,
     multiplies_bf16,
     quicken_dropout,
 )
@@ -65,3 +66,10 @@ def test_automatic_choices_are_rules_of_the_hardware() -> None:
     assert choose_device(TrainConfig(accelerator="mps")) == "mps"
     assert choose_threads(3, 2) == 3
     assert choose_threads(None, 10_000) == 1
+
+
+def test_a_gpu_is_told_by_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU 80GB")
+
+    assert gpu_of("cuda") == {"gpu": "Some GPU 80GB"}
+    assert gpu_of("cpu") == gpu_of("mps") == {}
