@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from lmkit.api.imports import quick_imports
 from lmkit.api.logs import logged
 from lmkit.api.reading import with_broken_plugins
-from lmkit.errors import Fault, RecipeError, UsageError
+from lmkit.errors import Fault, LmkitError, RecipeError, UsageError
+from lmkit.offline import network
 from lmkit.plugins import installed_plugins
-from lmkit.recipe.document import Node, parse_value
+from lmkit.recipe.document import Node, parse_value, read_document
 from lmkit.recipe.layers import layered
 from lmkit.recipe.load import typed_recipe
 from lmkit.recipe.schema import Recipe
@@ -129,7 +130,7 @@ class Run:
         recipe = kept_recipe(self.folder, overrides, block)
         elsewhere = _elsewhere(recipe, data, block, drop_unknown_labels)
         trained = self._trained
-        with logged(self.folder, progress):
+        with logged(self.folder, progress), network(recipe.offline):
             with quick_imports():
                 from lmkit.run.measurement import measure_again
             from lmkit.run.progress import NoProgress
@@ -157,7 +158,7 @@ class Run:
                 )
         recipe, record, trained = kept_recipe(self.folder, overrides), self.record, self._trained
         base, content = Path(record.provenance.get("base", self.folder)), record.data.get("content")
-        with logged(self.folder, progress):
+        with logged(self.folder, progress), network(recipe.offline):
             from lmkit.run.progress import NoProgress
             from lmkit.validation.validate import validate
 
@@ -245,9 +246,18 @@ def _open_trained(folder: Path) -> TrainedModel:
         from lmkit.run.trained import open_trained
     plugins = installed_plugins()
     try:
-        return open_trained(folder, plugins)
+        with network(_says_offline(folder)):
+            return open_trained(folder, plugins)
     except RecipeError as error:
         raise with_broken_plugins(error, plugins) from None
+
+
+def _says_offline(folder: Path) -> bool:
+    """Whether the recipe of a run keeps it from the network; what is wrong with the recipe is told elsewhere."""
+    try:
+        return read_document(folder / RECIPE).plain().get("offline") is True
+    except (LmkitError, AttributeError):
+        return False
 
 
 def open_run(wanted: str, runs: Path | str | None = None) -> Run:

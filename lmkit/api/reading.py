@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lmkit.catalog import Catalog
 from lmkit.errors import Fault, Place, RecipeError, UsageError
+from lmkit.offline import network
 from lmkit.plugins import Plugin, Plugins, installed_plugins
 from lmkit.recipe.environment import resolved
 from lmkit.recipe.load import Loaded, load
@@ -106,6 +107,7 @@ def study_data(
         shown.show(Position(what, done, of))
 
     try:
-        return study_rows(resolved(recipe), Path(base).resolve(), installed_plugins(), near_duplicates, tell)
+        with network(recipe.offline):
+            return study_rows(resolved(recipe), Path(base).resolve(), installed_plugins(), near_duplicates, tell)
     finally:
         shown.close()

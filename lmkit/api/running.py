@@ -14,6 +14,7 @@ from lmkit.api.imports import quick_imports
 from lmkit.api.logs import logged, say
 from lmkit.api.opened import Run
 from lmkit.errors import InterruptedRunError, LmkitError, ResourceError
+from lmkit.offline import network
 from lmkit.plugins import Plugins, installed_plugins
 from lmkit.recipe.schema import Recipe
 from lmkit.records.changes import used_plugins
@@ -87,6 +88,7 @@ def take_through(
 
     base = Path(record.provenance["base"])
     with logged(folder, progress):
+from lmkit.offline import network
         write_recipe(folder, recipe.model_dump(mode="json"))
         write_record(folder, record)
         mirror = _mirror(recipe, folder)

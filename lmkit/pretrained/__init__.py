@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from lmkit.errors import DataError, LmkitError, PluginError, ResourceError
 from lmkit.kinds.model import Batch, Head, Output
 from lmkit.kinds.task import Features, Ragged
 from lmkit.kinds.tokenizer import SPLITS_SPECIAL, Tokenizer
+from lmkit.offline import offline_by
 from lmkit.pretrained.attention import PLAIN, quicken_bert, register_attention
 from lmkit.pretrained.embedding import PartlyTrainedEmbedding
 
@@ -169,10 +169,12 @@ def located(source: str, folder: Path, revision: str | None, patterns: tuple[str
         RevisionNotFoundError,
     )
 
-    offline = os.environ.get("LMKIT_OFFLINE", "") not in ("", "0")
+    offline = offline_by()
     try:
         return Path(
-            snapshot_download(source, revision=revision, allow_patterns=list(patterns), local_files_only=offline)
+            snapshot_download(
+                source, revision=revision, allow_patterns=list(patterns), local_files_only=offline is not None
+            )
         )
     except (GatedRepoError, RevisionNotFoundError) as cause:
         reason = str(cause).strip().splitlines()[0]
@@ -180,6 +182,11 @@ def located(source: str, folder: Path, revision: str | None, patterns: tuple[str
     except (HFValidationError, RepositoryNotFoundError) as cause:
         raise DataError(f"{source!r} is neither a folder below {folder} nor a model of the Hugging Face hub") from cause
     except (LocalEntryNotFoundError, OSError) as cause:
+        if offline is not None:
+            raise ResourceError(
+                f"{source!r} is no folder below {folder}, and the hub's cache does not hold it, which is all that is "
+                f"read while {offline} is set; unset it for one run"
+            ) from cause
         raise ResourceError(
             f"{source!r} is no folder below {folder}, and the Hugging Face hub could not be reached for it; "
             "check the network, or save the model to a folder and name that"

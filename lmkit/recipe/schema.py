@@ -252,6 +252,10 @@ class Recipe(Settings):
     stages: tuple[Stage, ...] = ("train", "evaluate")
     """What a run does, in this order. `validate` is left to `lmkit validate` unless it is named."""
 
+    offline: bool = False
+    """Whether the run, its trackers and all other processes of it reach no address outside this machine, as with
+    LMKIT_OFFLINE=1: what is not in a cache is refused, and trackers keep what they have for `lmkit runs sync`."""
+
     data: SerializeAsAny[DataConfig]
     """Where rows come from and how they are used."""
 

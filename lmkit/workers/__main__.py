@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from lmkit.errors import LmkitError
+from lmkit.offline import network
 from lmkit.redaction import redacted_streams
 
 JOBS = {
@@ -20,13 +21,13 @@ JOBS = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do the job that the first argument names, all that it prints redacted; the exit code."""
+    """Do the job that the first argument names, offline where its run is, its output redacted; the exit code."""
     job, *rest = arguments or [""]
     if job not in JOBS:
         print(f"no worker's job is called {job!r}; there are {', '.join(JOBS)}", file=sys.stderr)
         return 2
     module, _, function = JOBS[job].partition(":")
-    with redacted_streams("stdout", "stderr"):
+    with redacted_streams("stdout", "stderr"), network():
         try:
             return int(getattr(import_module(module), function)(*rest))
         except LmkitError as error:

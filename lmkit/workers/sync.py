@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lmkit.errors import LmkitError
+from lmkit.offline import BY_RECIPE, VARIABLE, said
 from lmkit.recipe.document import read_document
 from lmkit.records.accounts import Account, read_accounts
 from lmkit.records.store import RECIPE, TRACKERS, read_summary
@@ -42,8 +43,9 @@ def sync_run(run_folder: Path) -> Synced:
     if read_summary(run_folder).get("state") == "running":
         return Synced(reason="it is still running, and its mirror feeds its trackers")
     try:
-        trackers = read_document(run_folder / RECIPE).plain().get("trackers")
-    except (OSError, LmkitError) as cause:
+        recipe = read_document(run_folder / RECIPE).plain()
+        trackers, offline = recipe.get("trackers"), recipe.get("offline") is True
+    except (OSError, LmkitError, AttributeError) as cause:
         return Synced(error=f"its recipe cannot be read: {cause}")
     if not trackers:
         return Synced(reason="its recipe names no tracker")
@@ -55,7 +57,7 @@ def sync_run(run_folder: Path) -> Synced:
         capture_output=True,
         text=True,
         errors="replace",
-        env=os.environ | {"PYTHONPATH": search_path()},
+        env=os.environ | {"PYTHONPATH": search_path()} | ({VARIABLE: BY_RECIPE} if offline and not said() else {}),
     )
     with (folder / TRACKERS / LOG).open("a", encoding="utf-8") as log:
         log.write(done.stdout + done.stderr)

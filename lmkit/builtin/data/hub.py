@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lmkit.builtin.data.hub_config import SAVED_SPLITS, SAVED_STATE, HubConfig
 from lmkit.errors import DataError, LmkitError, PluginError, ResourceError
 from lmkit.kinds.data import SPLITS
+from lmkit.offline import NO, offline_by
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -233,7 +234,7 @@ def _subdued(datasets: ModuleType) -> Iterator[None]:
             if not bars.are_progress_bars_disabled():
                 bars.disable_progress_bars()
                 restored.callback(bars.enable_progress_bars)
-        if offline_by() is not None:
+        if _forbidden_by() is not None:
             put(datasets.config, "HF_HUB_OFFLINE", True)
             put(hub.constants, "HF_HUB_OFFLINE", True)
             restored.callback(datasets.logging.set_verbosity, datasets.logging.get_verbosity())
@@ -241,12 +242,12 @@ def _subdued(datasets: ModuleType) -> Iterator[None]:
         yield
 
 
-def offline_by() -> str | None:
-    """The variable of the environment that forbids the network, if one does."""
-    for name in ("LMKIT_OFFLINE", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
-        if os.environ.get(name, "").upper() not in ("", "0", "OFF", "NO", "FALSE"):
+def _forbidden_by() -> str | None:
+    """The setting that forbids the network, the library's own variables among them, if one does."""
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        if offline_by() is None and os.environ.get(name, "").upper() not in NO:
             return name
-    return None
+    return offline_by()
 
 
 def _told(cause: Exception, source: str, folder: Path) -> LmkitError:
@@ -254,10 +255,10 @@ def _told(cause: Exception, source: str, folder: Path) -> LmkitError:
     said, kinds = _said(cause), {kind.__name__ for kind in type(cause).__mro__}
     unreachable = isinstance(cause, ConnectionError | TimeoutError) or "TransportError" in kinds
     if unreachable or "Couldn't find cache" in said:
-        if (variable := offline_by()) is not None:
+        if (setting := _forbidden_by()) is not None:
             return ResourceError(
                 f"{source!r} is no folder ({folder}), and the hub's cache does not hold it, which is all that is read "
-                f"while {variable} is set: {said}. Unset it for one run"
+                f"while {setting} is set: {said}. Unset it for one run"
             )
         return ResourceError(
             f"{source!r} is no folder ({folder}), and the Hugging Face hub could not be reached for it: {said}. Check "

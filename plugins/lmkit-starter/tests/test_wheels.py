@@ -130,7 +130,7 @@ class TestAWheelThatCannotBeHad:
         with pytest.raises(ResourceError) as error:
             wheel_path(PARCEL, ANY_HASH)
 
-        assert "parcel==1.0 is not in the cache and LMKIT_OFFLINE is set" in str(error.value)
+        assert "parcel==1.0 is not in the cache and LMKIT_OFFLINE=1 is set" in str(error.value)
         assert f"copy the wheel to {cache / 'parcel-1.0-0123456789abcdef.whl'}" in str(error.value)
         assert calls.read_text() == ""
 
