@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from lmkit.errors import PluginError
 
@@ -34,6 +35,23 @@ class RelativePath:
 
 FilePath = Annotated[str, RelativePath()]
 """The type of a setting that names a file or folder."""
+
+LONGEST_NAME = 200
+"""Characters of a name in a path; file systems take 255 bytes."""
+
+
+def output_folder(path: str) -> str:
+    """A path below the folder of runs. Raises ValueError for one that would leave it, or that no file system takes."""
+    parts = PurePosixPath(path.replace("\\", "/")).parts
+    if not parts or PurePosixPath(path).is_absolute() or PureWindowsPath(path).drive or ".." in parts:
+        raise ValueError(f"{path!r:.80} is no folder below the folder of runs, such as 'tables'")
+    if not path.isprintable() or any(len(part) > LONGEST_NAME for part in parts):
+        raise ValueError(f"{path!r:.80} is no name for a folder")
+    return path
+
+
+OutputFolder = Annotated[str, AfterValidator(output_folder)]
+"""The type of a setting that names a folder to write to, relative to the folder of runs, which it cannot leave."""
 
 
 class ComponentConfig(Settings):

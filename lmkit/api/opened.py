@@ -21,6 +21,7 @@ from lmkit.recipe.document import Node, parse_value, read_document
 from lmkit.recipe.layers import layered
 from lmkit.recipe.load import typed_recipe
 from lmkit.recipe.schema import Recipe
+from lmkit.records.measurement import rows_name
 from lmkit.records.metrics import read_metrics
 from lmkit.records.record import RunRecord
 from lmkit.records.store import METRICS, PREDICTIONS, RECIPE, find_run, read_record, runs_folder
@@ -62,11 +63,10 @@ class Run:
         """What the model answered to each row of an evaluated split. Raises UsageError where there are none."""
         import pyarrow.parquet as pq
 
-        path = self.folder / PREDICTIONS / f"{split}.parquet"
-        if not path.is_file():
-            there = ", ".join(sorted(p.stem for p in path.parent.glob("*.parquet"))) or "none"
-            raise UsageError(f"run {self.id} has no predictions of {split!r}; it has {there}")
-        return pq.read_table(path)
+        kept = {path.stem: path for path in sorted((self.folder / PREDICTIONS).glob("*.parquet"))}
+        if split not in kept:
+            raise UsageError(f"run {self.id} has no predictions of {split!r}; it has {', '.join(kept) or 'none'}")
+        return pq.read_table(kept[split])
 
     def model(self) -> nn.Module:
         """The trained torch module, in evaluation mode: one's own to change, since each call opens it anew.
@@ -232,13 +232,13 @@ def _elsewhere(recipe: Recipe, data: Path | str | None, source: str | None, drop
 
     if data is None:
         path = getattr(recipe.data, "path", None)
-        name = Path(path).name.partition(".")[0] if isinstance(path, str) else recipe.data.use
+        name = rows_name(Path(path)) if isinstance(path, str) else recipe.data.use
         return Elsewhere(recipe.data, Path.cwd(), name, drops_unknown, by_its_names=True)
     if source is not None:
         raise UsageError("a file and a source are both given; one of them is to be measured")
     path = Path(data)
     config = file_config(path, recipe, installed_plugins().catalog)
-    return Elsewhere(config, path.parent, path.name.partition(".")[0], drops_unknown)
+    return Elsewhere(config, path.parent, rows_name(path), drops_unknown)
 
 
 def _open_trained(folder: Path) -> TrainedModel:

@@ -31,6 +31,9 @@ def remove_command(wanted: Sequence[str], where: Sequence[str], folder: Path | N
     if not found:
         print(f"no run in {runs} is like that")
         return
+    outside = [run for run in found if run.parent.resolve() != runs.resolve()]
+    if outside:
+        raise UsageError(f"{outside[0]} does not lie in {runs}; say --runs {outside[0].parent}")
     alive = [f"{run.name} {cause}" for run in found if (cause := _cause_to_keep(run))]
     if alive:
         raise UsageError("\n".join(["nothing was removed:", *alive]))

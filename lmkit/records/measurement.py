@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from lmkit.errors import DataError
 from lmkit.records.files import write_json
 from lmkit.records.record import FORMAT, SplitResult
 from lmkit.records.store import MEASUREMENTS
@@ -47,6 +49,17 @@ def new_name(run: Path, what: str) -> str:
     now = datetime.now(UTC)
     names = [f"{now:{form}}-{what}" for form in ("%Y%m%dT%H%M%SZ", "%Y%m%dT%H%M%S.%fZ")]
     return next((name for name in names if not measurement_path(run, name).exists()), names[-1])
+
+
+def rows_name(path: Path) -> str:
+    """What the rows of a file are called, which is part of files' names: that of the file without its ending."""
+    return re.sub(r"[^\w-]+", "-", path.name.partition(".")[0])[:60] or "rows"
+
+
+def check_rows_name(name: str) -> None:
+    """Raises DataError for a split's name that cannot be part of a file's name."""
+    if not re.fullmatch(r"[\w. -]{1,60}", name) or name.startswith("."):
+        raise DataError(f"the source calls a split {name!r:.80}, which can be no part of a file's name")
 
 
 def measurement_path(run: Path, name: str) -> Path:

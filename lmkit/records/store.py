@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -62,6 +63,10 @@ def create_run(runs: Path, name: str) -> Path:
             runs.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as cause:
             raise UsageError(f"{runs} cannot be a folder of runs, a file is in its place; choose another") from cause
+        except (ValueError, OSError) as cause:
+            if isinstance(cause, ValueError) or cause.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL):
+                raise UsageError(f"{str(runs)!r:.80} cannot be a folder of runs: {cause!s:.80}") from cause
+            raise
         while True:
             folder = runs / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(2)}"
             try:
@@ -180,7 +185,7 @@ def find_run(runs: Path, wanted: str, *, model: bool = False, alone: bool = Fals
     Of several runs of one name it is the newest, or with `model` the newest that has one. Raises UsageError when none
     is meant, and when several are: by the beginning or end of an id, or, `alone`, by their name.
     """
-    if wanted and (Path(wanted) / RECORD).is_file():
+    if wanted and os.path.isfile(os.path.join(wanted, RECORD)):  # a Path raises for names that are too long
         return Path(wanted).resolve() if Path(wanted).name in ("", "..") else Path(wanted)
     folders = [Path(path) for path in _folders(runs)]
     exact = [path for path in folders if path.name == wanted and is_run(path)]
@@ -230,7 +235,7 @@ def _name_of(run: Path) -> str:
 
 def _folders(runs: Path) -> list[str]:
     """What may be runs, oldest first."""
-    if not runs.is_dir():
+    if not os.path.isdir(runs):
         return []
     with os.scandir(runs) as entries:
         return sorted(entry.path for entry in entries if not entry.name.startswith(".") and entry.is_dir())

@@ -24,7 +24,7 @@ from lmkit.errors import DataError, UsageError
 from lmkit.kinds.data import DataConfig, Source
 from lmkit.recipe.environment import resolved
 from lmkit.recipe.schema import Recipe
-from lmkit.records.measurement import Measurement, measurement_path, new_name, write_measurement
+from lmkit.records.measurement import Measurement, check_rows_name, measurement_path, new_name, write_measurement
 from lmkit.records.record import RunRecord, SplitResult
 from lmkit.records.store import LEDGER, read_record
 from lmkit.run.evaluate import measure, split_result, write_predictions
@@ -143,6 +143,8 @@ def _other_rows(elsewhere: Elsewhere, recipe: Recipe, transforms: Transforms, ca
     source: Source = catalog.build("data", config, seed=recipe.seed, folder=elsewhere.folder)
     loaded = source.load()
     given = dict(loaded) if isinstance(loaded, Mapping) else {elsewhere.name: loaded}
+    for name in given:
+        check_rows_name(name)
     columns = recipe.task.columns
     named = {name: _named(table, config, columns, name, elsewhere.by_its_names) for name, table in given.items()}
     return {name: transform_rows(table, transforms, columns, name) for name, table in named.items()}

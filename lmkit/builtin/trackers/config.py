@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lmkit.component import FilePath
+from lmkit.component import OutputFolder
 from lmkit.kinds.tracker import TrackerConfig
 
 
@@ -15,8 +15,9 @@ class CsvTrackerConfig(TrackerConfig):
 
     use: Literal["csv"]
 
-    folder: FilePath | None = None
-    """Where to; each run has a folder of its own in it. By default trackers/csv in the run folder."""
+    folder: OutputFolder | None = None
+    """Where to, in the folder of runs; each run has a folder of its own in it. By default trackers/csv in the run
+    folder."""
 
 
 class TensorboardConfig(TrackerConfig):
@@ -27,9 +28,9 @@ class TensorboardConfig(TrackerConfig):
 
     use: Literal["tensorboard"]
 
-    folder: FilePath | None = None
-    """Where to; each run has a folder of its own in it. By default trackers/tensorboard in the run folder, where
-    `tensorboard --logdir runs` finds it."""
+    folder: OutputFolder | None = None
+    """Where to, in the folder of runs; each run has a folder of its own in it. By default trackers/tensorboard in the
+    run folder, where `tensorboard --logdir runs` finds it."""
 
 
 class WandbConfig(TrackerConfig):

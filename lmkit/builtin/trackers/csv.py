@@ -14,8 +14,8 @@ from lmkit.builtin.trackers.config import CsvTrackerConfig
 from lmkit.builtin.trackers.places import place_of
 
 
-def build_csv(config: CsvTrackerConfig, run_folder: Path, folder: Path) -> CsvTracker:
-    return CsvTracker(place_of("csv", config.folder, folder, run_folder))
+def build_csv(config: CsvTrackerConfig, run_folder: Path) -> CsvTracker:
+    return CsvTracker(place_of("csv", config.folder, run_folder))
 
 
 class CsvTracker:

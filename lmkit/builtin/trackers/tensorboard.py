@@ -33,8 +33,8 @@ CHECKSUM = 4
 NOT_DRAWN = ("step", "stage", "system/time")
 
 
-def build_tensorboard(config: TensorboardConfig, run_folder: Path, folder: Path) -> TensorboardTracker:
-    place = place_of("tensorboard", config.folder, folder, run_folder)
+def build_tensorboard(config: TensorboardConfig, run_folder: Path) -> TensorboardTracker:
+    place = place_of("tensorboard", config.folder, run_folder)
     return TensorboardTracker(place, run_folder.resolve().name)
 
 

@@ -113,14 +113,13 @@ def test_predictions_are_a_file_for_each_split(tmp_path: Path) -> None:
 
 
 def test_it_lies_in_the_run_folder_or_where_the_recipe_says(tmp_path: Path) -> None:
-    run, recipes = tmp_path / "runs" / "20260301T101500Z-films-1f2e", tmp_path / "recipes"
+    run = tmp_path / "runs" / "20260301T101500Z-films-1f2e"
     for folder, file in (
         (None, run / "trackers" / "csv" / "metrics.csv"),
-        ("tables", recipes / "tables" / run.name / "metrics.csv"),
-        (str(tmp_path / "far"), tmp_path / "far" / run.name / "metrics.csv"),
+        ("tables", run.parent / "tables" / run.name / "metrics.csv"),
     ):
         config = CsvTrackerConfig.model_validate({"use": "csv", "folder": folder})
-        tracker = build_csv(config, run_folder=run, folder=recipes)
+        tracker = build_csv(config, run_folder=run)
         tracker.start({})
         tracker.log([{"step": 1, "epoch": 0, "stage": "train"}])
         assert file.is_file()

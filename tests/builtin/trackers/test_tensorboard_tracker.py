@@ -126,10 +126,10 @@ def test_checksums_are_those_of_the_format(tmp_path: Path) -> None:
 
 
 def test_it_lies_in_the_run_folder_or_where_the_recipe_says(tmp_path: Path) -> None:
-    run, recipes = tmp_path / "runs" / RUN, tmp_path / "recipes"
-    for folder, place in ((None, run / "trackers" / "tensorboard"), ("boards", recipes / "boards" / RUN)):
+    run = tmp_path / "runs" / RUN
+    for folder, place in ((None, run / "trackers" / "tensorboard"), ("boards", run.parent / "boards" / RUN)):
         config = TensorboardConfig.model_validate({"use": "tensorboard", "folder": folder})
-        build_tensorboard(config, run_folder=run, folder=recipes).start(RECIPE)
+        build_tensorboard(config, run_folder=run).start(RECIPE)
         assert event_file(place)
 
 
