@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lmkit.api.imports import quick_imports
 from lmkit.api.logs import logged, say
 from lmkit.api.opened import Run
-from lmkit.errors import InterruptedRunError, LmkitError, ResourceError
+from lmkit.errors import InterruptedRunError, LmkitError
 from lmkit.offline import network
 from lmkit.plugins import Plugins, installed_plugins
 from lmkit.recipe.schema import Recipe
@@ -87,8 +88,7 @@ def take_through(
     from lmkit.run.facts import Facts
 
     base = Path(record.provenance["base"])
-    with logged(folder, progress):
-from lmkit.offline import network
+    with logged(folder, progress), network(recipe.offline):
         write_recipe(folder, recipe.model_dump(mode="json"))
         write_record(folder, record)
         mirror = _mirror(recipe, folder)
@@ -123,36 +123,47 @@ def _perform(
     failure = None
     ranks = None
     raised: BaseException | None = None
+
+    def give_up(error: LmkitError) -> None:
+        message = redacted(str(error))
+        failed = Failure(type=type(error).__name__, message=message, stage=facts.stage, step=facts.step or None)
+        write_record(folder, _closed(record, facts, "failed", failed))
+        progress.close()
+        print(message, file=sys.stderr, flush=True)
+
     try:
         with stop.listening():
             _announce(plugins, "before_run", recipe=recipe, record=record, folder=folder)
-            ranks = _ranks(recipe, folder, facts)
+            ranks = _ranks(recipe, folder, facts, give_up)
             progress.show(Position("load torch and Lightning"))
             with quick_imports():
                 from lmkit.run.session import run_stages
-            run_stages(recipe, base, folder, plugins, progress, facts, stop, lambda: _keep(folder, record, facts))
+            join = ranks.join if ranks else None
+            run_stages(
+                recipe, base, folder, plugins, progress, facts, stop, lambda: _keep(folder, record, facts), join=join
+            )
             if "validate" in recipe.stages:
                 _validate(recipe, base, folder, plugins, progress, facts)
     except BaseException as error:
         raised = error
         logger.debug("the run ended early", exc_info=error)
-        fault = ranks.fault() if ranks and not isinstance(error, LmkitError | KeyboardInterrupt) else None
+        fault = ranks.cause_of(error) if ranks else None
         state = "interrupted" if isinstance(error, KeyboardInterrupt | InterruptedRunError) else "failed"
         if state == "interrupted":
             error.args = (f"{error or 'stopped at once'}; `lmkit resume {folder.name}` goes on with it",)
-        message = fault or str(error) or type(error).__name__
+        message = str(fault or error) or type(error).__name__
         failure = Failure(
-            type=type(error).__name__, message=redacted(message), stage=facts.stage, step=facts.step or None
+            type=type(fault or error).__name__, message=redacted(message), stage=facts.stage, step=facts.step or None
         )
-        if fault:
-            raised = ResourceError(fault)
-            raise raised from error
+        if fault is not None:
+            raised = fault
+            raise fault from error
         raise
     finally:
         closed = _closed(record, facts, state, failure)
         write_record(folder, closed)
         if ranks is not None:
-            ranks.end()
+            ranks.end(raised is None)
         if raised is None:
             _announce(plugins, "after_run", recipe=recipe, record=closed, folder=folder)
         else:
@@ -202,12 +213,12 @@ def _with_facts(record: RunRecord, facts: Facts) -> RunRecord:
     )
 
 
-def _ranks(recipe: Recipe, folder: Path, facts: Facts) -> Ranks | None:
+def _ranks(recipe: Recipe, folder: Path, facts: Facts, give_up: Callable[[LmkitError], None]) -> Ranks | None:
     if recipe.train.devices == 1 or "train" not in recipe.stages or facts.training:
         return None
     from lmkit.workers.ranks import Ranks
 
-    return Ranks(folder, recipe.train.devices)
+    return Ranks(folder, recipe.train.devices, facts, give_up)
 
 
 def _mirror(recipe: Recipe, folder: Path) -> Mirror | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ from lmkit.run.trained import load_weights
 
 logger = logging.getLogger("lmkit")
 
+Join = Callable[[Hardware], AbstractContextManager[None]]
+
 
 def run_stages(
     recipe: Recipe,
@@ -59,11 +61,13 @@ def run_stages(
     stop: Stop,
     keep: Callable[[], None],
     rank: int = 0,
+    join: Join | None = None,
 ) -> None:
     """Take the recipe through its stages; `base` is what its paths are relative to, `folder` the run's.
 
     `facts` holds all that was found, also when this raises; `keep` is called when they are worth keeping, should the
-    run die. What an earlier attempt left in the folder is gone on with. Ranks beyond 0 only help to train.
+    run die. What an earlier attempt left in the folder is gone on with. Ranks beyond 0 only help to train; `join` makes
+    this process one of the group of ranks.
     """
     transforms = described(recipe.transforms, recipe.task.columns)  # with variables by their names, as in the recipe
     recipe = resolved(recipe)
@@ -99,7 +103,7 @@ def run_stages(
             progress.say("training is over and the model is saved; go on behind it")
         elif "train" in recipe.stages:
             with stop.waiting():
-                with _timed(facts, "train"):
+                with _timed(facts, "train"), join(hardware) if join else nullcontext():
                     training = _train(
                         recipe, parts, hardware, folder, plugins, write_row, writer, stop, progress, facts
                     )

@@ -30,6 +30,7 @@ from lmkit.recipe.schema import Recipe
 from lmkit.records.checkpoints import best_path
 from lmkit.records.metrics import MetricsWriter
 from lmkit.run.checkpoints import Checkpoints, WholeFiles, load_state, read_checkpoint, save_state
+from lmkit.run.group import Member
 from lmkit.run.learner import Learner, WriteRow, watched
 from lmkit.run.parts import Parts
 from lmkit.run.progress import Position, Progress
@@ -92,8 +93,6 @@ def train(
         trainer.fit(learner, loader, validation, ckpt_path=begin.path if begin else None, weights_only=True)
         if watches and (not learner.history or learner.history[-1][0] != trainer.global_step):
             trainer.validate(learner, validation, verbose=False)  # training ended between two validations
-    if hardware.world > 1:
-        torch.distributed.destroy_process_group()  # else the next run of this process would wait for these ranks
     if hardware.rank == 0:
         best.restore(learner)
     kept = best.step if best.step is not None else trainer.global_step
@@ -257,7 +256,7 @@ def _trainer(
         gradient_clip_val=settings.clip_norm,
         deterministic=settings.deterministic,
         callbacks=callbacks,
-        plugins=[files],
+        plugins=[files, Member(hardware.rank)] if hardware.world > 1 else [files],
         **_validation_times(recipe),
         **QUIET,
     )
