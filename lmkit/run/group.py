@@ -6,12 +6,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TypeVar
 
+import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import distributed
 from torch._C._distributed_c10d import TCPStore
 
 from lmkit.run.speed import Hardware
+
+Value = TypeVar("Value")
 
 HOST = "127.0.0.1"
 PATIENCE = timedelta(days=7)
@@ -41,6 +45,25 @@ def joined(
         yield
     finally:
         distributed.destroy_process_group()
+
+
+def summed(*numbers: float) -> list[float]:
+    """Each number's sum over the group, on every rank; the numbers themselves where there is no group."""
+    if not distributed.is_initialized():
+        return list(numbers)
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    sums = torch.tensor(numbers, dtype=torch.float64, device=device)
+    distributed.all_reduce(sums)
+    return sums.tolist()
+
+
+def said(value: Value) -> Value:
+    """What rank 0 has, on every rank."""
+    if not distributed.is_initialized():
+        return value
+    values = [value]
+    distributed.broadcast_object_list(values)
+    return values[0]
 
 
 class Member(LightningEnvironment):

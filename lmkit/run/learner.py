@@ -23,6 +23,7 @@ from lmkit.errors import PluginError, TrainingError
 from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.task import Predictions, Task
 from lmkit.run.curvature import measure_curvature, needs_curvature, twice_differentiable
+from lmkit.run.group import summed
 from lmkit.run.memory import memory_errors
 from lmkit.run.parts import NamedMetric
 
@@ -188,13 +189,14 @@ class Learner(pl.LightningModule):
         return self.trainer.world_size * (self.examples - self._after_first) / (self.stepped[1] - self.stepped[0])
 
     def _write_training_row(self, step: int, now: float) -> None:
-        if self._sum is None or self._items == 0:
+        total, items, examples = summed(float(self._sum or 0.0), self._items, self.examples - self._row_examples)
+        if items == 0:
             return
-        self.loss = float(self._sum) / self._items
+        self.loss = total / items
         if not math.isfinite(self.loss):
             raise self._diverged()
         elapsed = max(now - self._row_time, 1e-9)
-        self.rate = self.trainer.world_size * (self.examples - self._row_examples) / elapsed
+        self.rate = examples / elapsed
         values = {
             "train/loss": self.loss,
             "train/lr": self._lr,

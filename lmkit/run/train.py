@@ -29,8 +29,8 @@ from lmkit.errors import DataError, PluginError, TrainingError, UsageError
 from lmkit.recipe.schema import Recipe
 from lmkit.records.checkpoints import best_path
 from lmkit.records.metrics import MetricsWriter
-from lmkit.run.checkpoints import Checkpoints, WholeFiles, load_state, read_checkpoint, save_state
-from lmkit.run.group import Member
+from lmkit.run.checkpoints import Checkpoint, Checkpoints, WholeFiles, load_state, read_checkpoint, save_state
+from lmkit.run.group import Member, said, summed
 from lmkit.run.learner import Learner, WriteRow, watched
 from lmkit.run.parts import Parts
 from lmkit.run.progress import Position, Progress
@@ -70,7 +70,7 @@ def train(
     Raises TrainingError when the loss is no number, ResourceError when memory or disk run out, and
     InterruptedRunError when the run was asked to stop and has written a checkpoint.
     """
-    begin = read_checkpoint(folder, metrics.keep() if metrics else None)
+    begin = _begin(folder, metrics)
     if metrics is not None:
         metrics.cut(begin.metrics if begin else 0)
     features = parts.data.features
@@ -93,19 +93,27 @@ def train(
         trainer.fit(learner, loader, validation, ckpt_path=begin.path if begin else None, weights_only=True)
         if watches and (not learner.history or learner.history[-1][0] != trainer.global_step):
             trainer.validate(learner, validation, verbose=False)  # training ended between two validations
+    (examples,) = map(int, summed(learner.examples))
     if hardware.rank == 0:
         best.restore(learner)
     kept = best.step if best.step is not None else trainer.global_step
     return Trained(
         steps=trainer.global_step,
-        epochs=round(learner.examples * hardware.world / max(1, len(features["train"].weight)), 3),
-        examples=learner.examples * hardware.world,
+        epochs=round(examples / max(1, len(features["train"].weight)), 3),
+        examples=examples,
         rate=learner.training_rate,
         first_step_at=learner.first_step_at,
         kept_step=kept,
         validation=dict(learner.history).get(kept, {}),
         stopped_early=trainer.global_step < steps,
     )
+
+
+def _begin(folder: Path, metrics: MetricsWriter | None) -> Checkpoint | None:
+    """What training goes on from: on all ranks the checkpoint that rank 0, which writes metrics.jsonl, finds."""
+    found = read_checkpoint(folder, metrics.keep()) if metrics else None
+    path = said(found.path if found else None)
+    return Checkpoint(path, load_state(path)) if path and not found else found
 
 
 QUIET: dict[str, Any] = {
