@@ -1,0 +1,40 @@
+"""Trials: the points of a sweep that were tried, and what came of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Direction = Literal["maximize", "minimize"]
+
+TrialState = Literal["running", "finished", "failed"]
+"""`running` until its end is in the journal (a sweep that was killed goes on with it), `finished` with a value,
+`failed` with an error, which stays until it is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One point of a sweep's space, and what came of it."""
+
+    number: int
+    """From 0, in the order of the search."""
+    settings: Mapping[str, Any]
+    """What the point sets, by dotted path of the recipe; a value may be a whole block."""
+    state: TrialState
+    value: float | None = None
+    """The objective: the mean over its repeats."""
+    values: tuple[float, ...] = ()
+    """The objective of each repeat."""
+    runs: tuple[str, ...] = ()
+    """The ids of its runs, one for each repeat, in the sweep's folder `runs`."""
+    error: str | None = None
+    seconds: float = 0.0
+    """Wall time of its runs."""
+
+
+def best_trials(trials: Iterable[Trial], direction: Direction, count: int = 1) -> list[Trial]:
+    """The best finished trials, the best first; of equal ones the earlier."""
+    sign = -1 if direction == "maximize" else 1
+    ended = [trial for trial in trials if trial.value is not None]
+    return sorted(ended, key=lambda trial: (sign * (trial.value or 0.0), trial.number))[:count]
