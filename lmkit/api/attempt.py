@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lmkit.api.resuming import resume_run
-from lmkit.api.running import run_recipe
+from lmkit.api.resuming import go_on
+from lmkit.api.running import begin_run, take_through
 from lmkit.plugins import installed_plugins
 from lmkit.recipe.document import read_document
 from lmkit.recipe.load import typed_recipe
-from lmkit.records.store import RECORD
+from lmkit.records.lease import take_lease
+from lmkit.records.store import find_begun, read_record
 
 
-def run_attempt(recipe: str, base: str, runs: str) -> int:
-    """Run the complete recipe in a file; where the folder of runs has a run already, resume it."""
-    found = run_in(Path(runs))
-    if found is not None:
-        resume_run(str(found))
-    else:
-        run_recipe(typed_recipe(read_document(Path(recipe)), installed_plugins().catalog), base=base, runs=runs)
+def run_attempt(file: str, base: str, runs: str) -> int:
+    """Run the complete recipe in a file; where the folder of runs has an unfinished run of its name already, go on
+    with that. Trackers are left to whoever asked for it."""
+    plugins = installed_plugins()
+    recipe = typed_recipe(read_document(Path(file)), plugins.catalog)
+    begun = find_begun(Path(runs), recipe.name)
+    if begun is None:
+        folder, record = begin_run(recipe, Path(base), Path(runs), plugins, None, ())
+        with take_lease(folder):
+            take_through(recipe, record, folder, plugins, None, mirrored=False)
+    elif read_record(begun).state != "finished":
+        go_on(begun, mirrored=False)
     return 0
-
-
-def run_in(runs: Path) -> Path | None:
-    """The one run in a folder of runs, if it has come so far that it can be resumed."""
-    return next((path.parent for path in runs.glob(f"*/{RECORD}")), None)

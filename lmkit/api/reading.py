@@ -14,10 +14,12 @@ from lmkit.catalog import Catalog
 from lmkit.errors import Fault, Place, RecipeError, UsageError
 from lmkit.offline import network
 from lmkit.plugins import Plugin, Plugins, installed_plugins
+from lmkit.recipe.document import Node, parse_value
 from lmkit.recipe.environment import resolved
+from lmkit.recipe.layers import override
 from lmkit.recipe.load import Loaded, load
 from lmkit.recipe.schema import Recipe
-from lmkit.sweep.load import LoadedSweep, is_sweep, load_sweep
+from lmkit.sweep.load import LoadedSweep, is_sweep, load_sweep, read_sweep_tree
 
 if TYPE_CHECKING:
     from lmkit.data.report import DataReport
@@ -49,6 +51,36 @@ def read_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
 def read_sweep(path: Path | str, overrides: Sequence[str] = ()) -> LoadedSweep:
     """The sweep at `path`, its recipe and every value of its space checked. Raises RecipeError with every fault."""
     return _read(load_sweep, path, overrides)
+
+
+def read_sweep_of(recipe: Path | str, search: str, space: Sequence[str], overrides: Sequence[str] = ()) -> LoadedSweep:
+    """The sweep of a recipe that a search such as `"{use: random, trials: 20}"` makes through `space`.
+
+    Entries of the space are such as `"optimizer.lr={log: [1e-5, 1e-3]}"`. Raises RecipeError with every fault.
+    """
+
+    def read(path: Path, changes: Sequence[str], catalog: Catalog) -> LoadedSweep:
+        faults: list[Fault] = []
+        name = _name_of(path)
+        written = {"name": name, "recipe": path.name, "search": search}
+        tree = Node({key: parse_value(value, f"--{key}") for key, value in written.items()}, Place("command line"))
+        entries, places = {}, {}
+        for entry in space:
+            key, equals, value = entry.partition("=")
+            if not equals:
+                message = "an entry of a space is written key=values, such as optimizer.lr={log: [1e-5, 1e-3]}"
+                raise RecipeError([Fault(Place("--space"), entry, message)])
+            entries[key.strip()] = parse_value(value, f"--space {key.strip()}")
+            places[key.strip()] = entries[key.strip()].place
+        tree.value["space"] = Node(entries, Place("--space"), places)
+        return read_sweep_tree(override(tree, changes), path.parent, catalog, faults)
+
+    return _read(read, recipe, overrides)
+
+
+def _name_of(recipe: Path) -> str:
+    """What a sweep of a recipe is called: as the recipe's file."""
+    return f"{recipe.name.partition('.')[0]}-sweep"
 
 
 def _read(read: Callable[[Path, Sequence[str], Catalog], Read], path: Path | str, overrides: Sequence[str]) -> Read:

@@ -44,6 +44,18 @@ def resume_run(
     folder = find_run(runs_folder(Path(runs) if runs else None), wanted)
     if read_record(folder).state == "finished":
         return Run(folder)
+    return go_on(folder, overrides, allow_changes, progress)
+
+
+def go_on(
+    folder: Path,
+    overrides: Sequence[str] = (),
+    allow_changes: bool = False,
+    progress: Progress | None = None,
+    *,
+    mirrored: bool = True,
+) -> Run:
+    """Go on with the run in `folder`, which is not finished, as `resume_run` does."""
     with take_lease(folder):
         record = read_record(folder)  # as the last owner left it
         recipe = kept_recipe(folder, overrides, untrained=False)
@@ -67,7 +79,9 @@ def resume_run(
                 "resumed": (*record.resumed, _resumption(record, folder, changed)),
             }
         )
-        return take_through(recipe, goes_on, folder, plugins, progress, _facts(record, folder, allow_changes))
+        return take_through(
+            recipe, goes_on, folder, plugins, progress, _facts(record, folder, allow_changes), mirrored=mirrored
+        )
 
 
 def find_unfinished(recipe: Recipe, base: Path | str, runs: Path | str | None = None) -> Path | None:

@@ -83,15 +83,20 @@ def take_through(
     plugins: Plugins,
     progress: Progress | None,
     facts: Facts | None = None,
+    *,
+    mirrored: bool = True,
 ) -> Run:
-    """Take a run, whose lease the caller has, through its stages; `facts` are those of the attempt before."""
+    """Take a run, whose lease the caller has, through its stages; `facts` are those of the attempt before.
+
+    Its trackers are fed, unless that is done elsewhere and it is not `mirrored`.
+    """
     from lmkit.run.facts import Facts
 
     base = Path(record.provenance["base"])
     with logged(folder, progress), network(recipe.offline):
         write_recipe(folder, recipe.model_dump(mode="json"))
         write_record(folder, record)
-        mirror = _mirror(recipe, folder)
+        mirror = _mirror(recipe, folder) if mirrored else None
         try:
             _perform(recipe, record, base, folder, plugins, progress, facts or Facts())
         finally:

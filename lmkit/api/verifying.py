@@ -11,7 +11,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmkit.api.attempt import run_in
 from lmkit.api.logs import say
 from lmkit.errors import LmkitError, UsageError
 from lmkit.recipe.document import dump_document
@@ -20,7 +19,7 @@ from lmkit.records.comparison import Comparison, compare_runs
 from lmkit.records.files import write_text
 from lmkit.records.metrics import read_metrics
 from lmkit.records.record import RunRecord
-from lmkit.records.store import METRICS, read_record
+from lmkit.records.store import METRICS, find_begun, read_record
 from lmkit.workers.warm import start_worker
 
 if TYPE_CHECKING:
@@ -64,8 +63,7 @@ def verify_resume(
     through.
     """
     folder = _new_folder()
-    attempts = _Attempts(folder, Path(base).resolve(), seed)
-    recipe = recipe.model_copy(update={"trackers": ()})
+    attempts = _Attempts(folder, Path(base).resolve(), recipe.name, seed)
     seconds = attempts.whole(recipe)
     record = read_record(attempts.run("whole"))
     say(progress, f"whole: {record.training.get('steps', 0):,} steps in {seconds:.1f} s")
@@ -83,10 +81,11 @@ def _new_folder() -> Path:
 class _Attempts:
     """Attempts at runs of a recipe, in warm workers."""
 
-    def __init__(self, folder: Path, base: Path, seed: int) -> None:
+    def __init__(self, folder: Path, base: Path, name: str, seed: int) -> None:
         self.folder = folder
         self.base = base
         self.chance = random.Random(seed)
+        self.name = name
 
     def whole(self, recipe: Recipe) -> float:
         """Run the recipe undisturbed; the seconds that it took, when the imports were done."""
@@ -127,12 +126,12 @@ class _Attempts:
 
     def _touched(self) -> int | None:
         """When the rows of metrics of the run that is killed were touched, if there are any."""
-        found = run_in(self.folder / "killed")
+        found = find_begun(self.folder / "killed", self.name)
         file = found / METRICS if found else None
         return file.stat().st_mtime_ns if file and file.exists() else None
 
     def run(self, name: str) -> Path:
-        found = run_in(self.folder / name)
+        found = find_begun(self.folder / name, self.name)
         assert found is not None  # a finished attempt has one
         return found
 
@@ -147,7 +146,7 @@ class _Attempts:
         process.join()
         if process.exitcode == 0:
             return
-        found = run_in(self.folder / name)
+        found = find_begun(self.folder / name, self.name)
         failure = read_record(found).failure if found else None
         log = self.folder / f"{name}.log"
         why = failure.message if failure else (log.read_text(errors="replace").strip().splitlines() or ["no word"])[-1]
@@ -155,7 +154,7 @@ class _Attempts:
 
     def _where(self) -> str:
         """How far the run that is killed has come."""
-        found = run_in(self.folder / "killed")
+        found = find_begun(self.folder / "killed", self.name)
         if found is None:
             return "before it was on record"
         try:

@@ -34,6 +34,10 @@ class ResumeWhen(StrEnum):
     auto = "auto"
 
 
+sweeps_app = typer.Typer(
+    help="Tell of sweeps, and take the best point of one.", rich_markup_mode=None, no_args_is_help=True
+)
+
 RunsFolder = Annotated[
     Path | None, typer.Option("--runs", metavar="DIR", help="Folder of runs; by default LMKIT_RUNS, else ./runs.")
 ]
@@ -160,6 +164,87 @@ def resume(
 
     with redacted_streams("stdout"):
         resume_command(run, tuple(overrides or ()), runs, allow_changes=allow_changes, verbose=verbose, quiet=quiet)
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A sweep, or a recipe with --space.")],
+    overrides: Overrides = None,
+    search: Annotated[str | None, typer.Option("--search", metavar="NAME", help="grid, random, sobol, …")] = None,
+    trials: Annotated[int | None, typer.Option("--trials", metavar="N", min=1, help="How many points.")] = None,
+    space: Annotated[
+        list[str] | None,
+        typer.Option("--space", metavar="KEY=VALUES", help="What varies of a recipe; may be repeated."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help="Trials at a time.")] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the sweep.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of the search.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed trials again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the first trials, and run nothing.")] = False,
+    runs: RunsFolder = None,
+    plugin: PluginFiles = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print the sweep's folder only.")] = False,
+) -> None:
+    """Search through settings of a recipe, several trials at a time.
+
+    Killed or stopped, the same command goes on with it: finished trials stay, those under way go on from their
+    checkpoints, nothing is done twice. A trial that fails is kept with its error, and the others go on. More trials
+    later, or fewer workers, change nothing of what was found.
+
+    Examples: lmkit sweep recipes/sweeps/sentiment-random.yaml --workers 2
+
+    lmkit sweep recipes/sentiment.yaml --trials 20 --space 'optimizer.lr={log: [1e-5, 1e-3]}'
+
+    Exit codes: as those of `lmkit run`.
+    """
+    from lmkit.cli.sweep import Options, sweep_command
+    from lmkit.redaction import redacted_streams
+
+    options = Options(search, trials, tuple(space or ()), workers, name, seed)
+    with redacted_streams("stdout"):
+        sweep_command(
+            file, tuple(overrides or ()), options, runs, retry_failed=retry_failed, dry_run=dry_run, quiet=quiet
+        )
+
+
+app.add_typer(sweeps_app, name="sweeps")
+
+
+@sweeps_app.command("list")
+def sweeps_list(runs: RunsFolder = None, as_json: AsJson = False) -> None:
+    """List the sweeps: how far each is, and its best value."""
+    from lmkit.cli.sweeps import list_command
+
+    list_command(runs, as_json)
+
+
+@sweeps_app.command("show")
+def sweeps_show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A sweep's name.")],
+    runs: RunsFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what came of a sweep: its best trials, and those that failed."""
+    from lmkit.cli.sweeps import show_command
+
+    show_command(name, runs, as_json)
+
+
+@sweeps_app.command("best")
+def sweeps_best(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A sweep's name.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; by default it is printed.")
+    ] = None,
+    runs: RunsFolder = None,
+) -> None:
+    """Write the best point of a sweep as a recipe that `lmkit run` takes.
+
+    Example: lmkit sweeps best sentiment-random -o best.yaml
+    """
+    from lmkit.cli.sweeps import best_command
+
+    best_command(name, runs, output)
 
 
 @app.command("verify-resume")

@@ -211,6 +211,12 @@ def find_run(runs: Path, wanted: str, *, model: bool = False, alone: bool = Fals
     raise UsageError(f"no run is called {wanted!r} in {runs}; `lmkit runs` lists what there is")
 
 
+def find_begun(runs: Path, name: str) -> Path | None:
+    """The newest run of exactly this name that has come so far that it can be resumed."""
+    found = [path.parent for path in runs.glob(f"*-{name}-????/{RECORD}") if _name_of(path.parent) == name]
+    return max(found, default=None)
+
+
 def remove_run(folder: Path) -> None:
     """Delete a run. It leaves the listing at once, and what a kill leaves of its files goes with the next removal."""
     with disk_errors(folder):

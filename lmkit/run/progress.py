@@ -36,6 +36,10 @@ class Position:
     """Examples a second."""
     remaining: float | None = None
     """Seconds until the stage ends."""
+    unit: str = "batch"
+    """What a step of a stage other than train is."""
+    note: str | None = None
+    """What else there is to say."""
 
     def words(self) -> str:
         """The position as one line of text."""
@@ -43,11 +47,13 @@ class Position:
         if self.epoch is not None:
             parts.append(f"epoch {self.epoch}" + (f"/{self.epochs}" if self.epochs else ""))
         if self.steps:
-            parts.append(f"{'step' if self.stage == 'train' else 'batch'} {self.step:,}/{self.steps:,}")
+            parts.append(f"{'step' if self.stage == 'train' else self.unit} {self.step:,}/{self.steps:,}")
         if self.loss is not None:
             parts.append(f"loss {self.loss:.3f}")
         if self.measure is not None:
             parts.append(f"validation {self.measure}")
+        if self.note is not None:
+            parts.append(self.note)
         if self.rate is not None:
             parts.append(f"{self.rate:,.0f} rows/s")
         if self.remaining is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lmkit.catalog import Catalog
 from lmkit.component import ComponentConfig
@@ -45,7 +46,22 @@ class LoadedSweep:
     sweep: Sweep
     space: Space
     recipe: Recipe
+    tree: Node
+    """The recipe as it is written, all its layers merged."""
+    file: Path
+    """The recipe's file, to whose folder its paths are relative."""
     notices: tuple[Fault, ...] = ()
+
+    def recipe_at(self, settings: Mapping[str, Any], catalog: Catalog) -> Recipe:
+        """The recipe with the settings, by dotted path, of a point of the space. Raises RecipeError where it cannot
+        have them."""
+        tree = self.tree
+        for key, value in settings.items():
+            node = as_node(value, Place(key))
+            for step in reversed(key.split(".")):
+                node = Node({step: node}, node.place, {step: node.place})
+            tree = merge(tree, node)
+        return read_tree(tree, catalog, self.file.parent, []).recipe
 
 
 def is_sweep(path: Path) -> bool:
@@ -60,10 +76,14 @@ def is_sweep(path: Path) -> bool:
 def load_sweep(path: Path, overrides: Sequence[str], catalog: Catalog) -> LoadedSweep:
     """The sweep at `path` with `a.b=c` overrides applied. Raises RecipeError with every fault found."""
     faults: list[Fault] = []
-    tree = override(read_document(path, faults), overrides)
+    return read_sweep_tree(override(read_document(path, faults), overrides), path.parent, catalog, faults)
+
+
+def read_sweep_tree(tree: Node, folder: Path, catalog: Catalog, faults: list[Fault]) -> LoadedSweep:
+    """The tree of a sweep that lies in `folder`, typed. Raises RecipeError with every fault found."""
     if not isinstance(tree.value, dict):
         raise RecipeError([*faults, Fault(tree.place, "", "a sweep is a mapping of keys to settings", owner=CORE)])
-    reader = SweepReader(tree, catalog, path.parent, faults)
+    reader = SweepReader(tree, catalog, folder, faults)
     found = reader.read()
     if found is None or reader.faults:
         raise RecipeError(ordered(reader.told()), ordered(reader.notices))
@@ -99,7 +119,7 @@ class SweepReader(BlockReader):
             return None
         sweep = Sweep.model_validate(settings | {"search": search, "space": written.plain()})
         self._first_points(sweep, space, recipe_tree, written)
-        return LoadedSweep(sweep, space, recipe, tuple(ordered(self.notices)))
+        return LoadedSweep(sweep, space, recipe, recipe_tree, self._recipe_file, tuple(ordered(self.notices)))
 
     def _space(self, written: Node, search: ComponentConfig | None) -> Space | None:
         if not isinstance(written.value, dict) or not written.value:
@@ -150,9 +170,13 @@ class SweepReader(BlockReader):
             return None
 
     @property
-    def _recipe_folder(self) -> Path:
+    def _recipe_file(self) -> Path:
         assert self.folder is not None  # a sweep is read from a file
-        return Path(os.path.normpath(self.folder / self.tree.value["recipe"].value)).parent
+        return Path(os.path.normpath(self.folder / self.tree.value["recipe"].value))
+
+    @property
+    def _recipe_folder(self) -> Path:
+        return self._recipe_file.parent
 
     def _objective(self, recipe: Recipe, objective: ObjectiveConfig | None) -> None:
         """Faults of a measure that the validation split has not, or of a direction that is the wrong one."""

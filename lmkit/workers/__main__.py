@@ -14,6 +14,7 @@ from lmkit.redaction import redacted_streams
 JOBS = {
     "attempt": "lmkit.api.attempt:run_attempt",
     "mirror": "lmkit.workers.mirror:run_mirror",
+    "mirrors": "lmkit.workers.mirrors:run_mirrors",
     "rank": "lmkit.workers.ranks:run_rank",
     "sync": "lmkit.workers.sync:run_sync",
 }

@@ -92,7 +92,7 @@ def run_mirror(folder: str, run_process: str) -> NoReturn:
     if hasattr(os, "nice"):
         os.nice(10)
     run_folder = Path(folder)
-    alive = _watch_run(int(run_process))
+    alive = watch_run(int(run_process))
     with _only_mirror(run_folder, alive):
         feed_trackers(run_folder, build_trackers(run_folder), alive)
     sys.stdout.flush()
@@ -125,7 +125,7 @@ def _open_end(account: Account, goes_on: bool) -> str | None:
     return f"{held}; {cause or 'the mirror was ended early'}; `lmkit runs sync` sends the rest"
 
 
-def _watch_run(process: int) -> Callable[[], bool]:
+def watch_run(process: int) -> Callable[[], bool]:
     """Whether the run still lives: it neither wrote to our standard input, nor closed it, nor left us an orphan."""
     ended = threading.Event()
 

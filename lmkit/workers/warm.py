@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -23,12 +23,12 @@ IMPORTS = ["lmkit.workers.warm", "lmkit.api", "lmkit.run.session", "lmkit.valida
 """What the server imports, by name: what a run needs."""
 
 
-def start_worker(job: str, *arguments: str, log: Path) -> BaseProcess:
+def start_worker(job: str, *arguments: str, log: Path, variables: Mapping[str, str] | None = None) -> BaseProcess:
     """Start a process that does a job, as `python -m lmkit.workers` would; what it prints goes to `log`.
 
-    It ends when this process does, however that ends.
+    Its environment is that of this process, and `variables`. It ends when this process does, however that ends.
     """
-    place = (dict(os.environ), os.getcwd())  # those of the server may be others
+    place = (os.environ | (variables or {}), os.getcwd())  # those of the server may be others
     process = _context().Process(target=_work, args=((job, *arguments), place, str(log.resolve())))
     with _nothing_of_the_program():
         process.start()
@@ -59,7 +59,7 @@ def _nothing_of_the_program() -> Iterator[None]:
             program.__file__ = file
 
 
-def _work(command: tuple[str, ...], place: tuple[dict[str, str], str], log: str) -> None:
+def _work(command: tuple[str, ...], place: tuple[Mapping[str, str], str], log: str) -> None:
     parent = parent_process()
     assert parent is not None
     variables, folder = place

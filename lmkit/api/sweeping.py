@@ -1,0 +1,169 @@
+"""Sweeping: a sweep through its search, and its best points again on fresh seeds."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmkit.api.logs import say
+from lmkit.errors import InterruptedRunError
+from lmkit.plugins import installed_plugins
+from lmkit.records.lease import take_lease
+from lmkit.records.store import MODEL, runs_folder
+from lmkit.run.progress import NoProgress, Position, Progress
+from lmkit.run.stopping import Stop
+from lmkit.sweep.confirming import confirm
+from lmkit.sweep.controller import Board, Controller
+from lmkit.sweep.folder import RUNS, Spec, begin_sweep, find_sweep, read_spec, spec_of, sweep_folder
+from lmkit.sweep.jobs import confirm_job, trial_jobs
+from lmkit.sweep.journal import read_trials
+from lmkit.sweep.load import LoadedSweep
+from lmkit.sweep.local import LocalExecutor
+from lmkit.sweep.seeds import confirm_seeds, repeat_seeds
+from lmkit.sweep.trials import Trial, best_trials
+from lmkit.workers.mirrors import start_mirrors
+
+if TYPE_CHECKING:
+    from lmkit.kinds.search import Search
+    from lmkit.plugins import Plugins
+
+KEPT = 3
+"""Of how many trials, the best, the model stays; as many as are confirmed, where these are more."""
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """A sweep on disk."""
+
+    folder: Path
+
+    @property
+    def spec(self) -> Spec:
+        return read_spec(self.folder)
+
+    def trials(self) -> Iterator[Trial]:
+        """Its trials, those that are over first."""
+        return read_trials(self.folder)
+
+    def best(self) -> Trial | None:
+        """The trial with the best objective."""
+        found = best_trials(self.trials(), self.spec.direction)
+        return found[0] if found else None
+
+
+def open_sweep(name: str, runs: Path | str | None = None) -> SweepResult:
+    """The sweep of this name. Raises UsageError where there is none."""
+    return SweepResult(find_sweep(runs_folder(Path(runs) if runs else None), name))
+
+
+def first_points(loaded: LoadedSweep, count: int) -> list[dict[str, Any]]:
+    """The settings of the first trials of a sweep."""
+    search = _search(loaded, installed_plugins())
+    found = []
+    for number in range(count):
+        settings = search(number, ())
+        if settings is None:
+            break
+        found.append(dict(settings))
+    return found
+
+
+def run_sweep(
+    loaded: LoadedSweep,
+    *,
+    runs: Path | str | None = None,
+    retry_failed: bool = False,
+    progress: Progress | None = None,
+) -> SweepResult:
+    """Go through a sweep's search, from where it was left; finished trials stay as they are.
+
+    Each trial is a run of its own in the sweep's folder, trained and not evaluated: the test split is left alone.
+    Raises UsageError where a sweep of this name is something else or is under way, and InterruptedRunError when it was
+    asked to stop: then it goes on where it was when it is run again.
+    """
+    spec, sweep = spec_of(loaded), loaded.sweep
+    folder = sweep_folder(runs_folder(Path(runs) if runs else None), sweep.name)
+    begin_sweep(folder, spec)
+    shown, stop = progress or NoProgress(), Stop()
+    plugins = installed_plugins()
+    measure = spec.metric.rpartition("/")[2]
+    with take_lease(folder), stop.listening(), stop.waiting():
+        executor = LocalExecutor(folder, loaded.file.parent.resolve(), measure, sweep.executor.workers)
+        mirrors = start_mirrors(folder / RUNS) if loaded.recipe.trackers else None
+        try:
+            controller = Controller(
+                folder,
+                _search(loaded, plugins),
+                lambda number, settings: trial_jobs(loaded, plugins.catalog, number, settings),
+                executor,
+                spec.direction,
+                kept=max(KEPT, sweep.confirm.best if sweep.confirm else 0),
+                stop=stop,
+                tell=lambda board: shown.show(_position(board, spec, sweep.executor.workers)),
+                drop=lambda trial: _drop_models(folder, trial),
+            )
+            minutes = sweep.budget.minutes if sweep.budget else None
+            controller.run(retry_failed=retry_failed, seconds=None if minutes is None else minutes * 60)
+            if sweep.confirm is not None and controller.best and not stop.asked:
+                _confirm(loaded, folder, controller.best[: sweep.confirm.best], executor, stop, shown, plugins)
+        finally:
+            shown.close()
+            for line in mirrors.finish() if mirrors else ():
+                say(progress, line)
+    if stop.asked:
+        raise InterruptedRunError(f"stopped by {stop.asked}; the same command goes on with the sweep")
+    return SweepResult(folder)
+
+
+def _confirm(
+    loaded: LoadedSweep,
+    folder: Path,
+    points: Any,
+    executor: LocalExecutor,
+    stop: Stop,
+    progress: Progress,
+    plugins: Plugins,
+) -> None:
+    sweep = loaded.sweep
+    assert sweep.confirm is not None
+    used = repeat_seeds(loaded.recipe.seed, sweep.seed, sweep.repeats)
+    confirm(
+        folder,
+        points,
+        confirm_seeds(sweep.seed, sweep.confirm.seeds, used),
+        lambda trial, seed: confirm_job(
+            loaded, plugins.catalog, trial.number if trial else None, trial.settings if trial else {}, seed
+        ),
+        executor,
+        stop,
+        lambda done, total: progress.show(Position("confirm", done, total, unit="run")),
+    )
+
+
+def _search(loaded: LoadedSweep, plugins: Plugins) -> Search:
+    search: Search = plugins.catalog.build("search", loaded.sweep.search, space=loaded.space, seed=loaded.sweep.seed)
+    return search
+
+
+def _position(board: Board, spec: Spec, workers: int) -> Position:
+    """The board as a line: what runs, what is done, what failed, the best so far, the time left."""
+    done = board.finished + board.failed
+    notes = [f"{len(board.running)} running"]
+    notes += [f"{board.failed} failed"] if board.failed else []
+    if board.best is not None:
+        notes.append(f"best {spec.metric} {board.best.value:.4f} (trial {board.best.number})")
+    left = None
+    if board.ended_here and spec.trials is not None:
+        left = board.seconds / board.ended_here * max(0, spec.trials - done)
+    return Position("sweep", done, spec.trials or 0, unit="trial", note="  ".join(notes), remaining=left)
+
+
+def _drop_models(folder: Path, trial: Trial) -> None:
+    """Of a trial that is not among the best, keep all but the model."""
+    for run in trial.runs:
+        with suppress(OSError):
+            shutil.rmtree(folder / RUNS / run / MODEL)

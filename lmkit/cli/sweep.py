@@ -1,0 +1,90 @@
+"""`lmkit sweep`: a search through settings of a recipe, told to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from lmkit.api import read_sweep, read_sweep_of
+from lmkit.api.sweeping import first_points, run_sweep
+from lmkit.cli.sweeps import shown_settings, tell_sweep
+from lmkit.errors import StoppedError, UsageError
+from lmkit.run.progress import LiveProgress, NoProgress, PlainProgress, Progress
+from lmkit.sweep.load import LoadedSweep, is_sweep
+
+FIRST = 10
+"""Trials that `--dry-run` lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says of a sweep."""
+
+    search: str | None = None
+    trials: int | None = None
+    space: tuple[str, ...] = ()
+    workers: int | None = None
+    name: str | None = None
+    seed: int | None = None
+
+
+def sweep_command(
+    file: Path,
+    overrides: Sequence[str],
+    options: Options,
+    runs: Path | None,
+    *,
+    retry_failed: bool,
+    dry_run: bool,
+    quiet: bool,
+) -> None:
+    """Check the sweep, go on with it until its end, and tell what came of it."""
+    loaded = _load(file, overrides, options)
+    console = Console(highlight=False)
+    if dry_run:
+        _tell_first(loaded, console)
+        return
+    progress: Progress = (
+        NoProgress() if quiet else LiveProgress(console) if console.is_terminal else PlainProgress(console)
+    )
+    try:
+        result = run_sweep(loaded, runs=runs, retry_failed=retry_failed, progress=progress)
+    except KeyboardInterrupt as cause:
+        raise StoppedError("stopped at once; the same command goes on with the sweep") from cause
+    if quiet:
+        print(result.folder)
+    else:
+        tell_sweep(result, console)
+
+
+def _load(file: Path, overrides: Sequence[str], options: Options) -> LoadedSweep:
+    """The sweep in a file, or the one that the command line makes of a recipe."""
+    values = {"name": options.name, "seed": options.seed, "executor.workers": options.workers}
+    changes = [f"{key}={value}" for key, value in values.items() if value is not None]
+    if is_sweep(file):
+        if options.space:
+            raise UsageError(f"{file} is a sweep and has a space; --space is for a recipe")
+        changes += [f"search={options.search}"] if options.search else []
+        changes += [f"search.trials={options.trials}"] if options.trials is not None else []
+        return read_sweep(file, [*overrides, *changes])
+    if not options.space:
+        raise UsageError(
+            f"{file} is a recipe; say what varies, such as --space 'optimizer.lr={{log: [1e-5, 1e-3]}}', or write a "
+            "sweep file (docs/sweeps.md)"
+        )
+    search = options.search or ("random" if options.trials is not None else "grid")
+    trials = f", trials: {options.trials}" if options.trials is not None else ""
+    return read_sweep_of(file, f"{{use: {search}{trials}}}", options.space, [*overrides, *changes])
+
+
+def _tell_first(loaded: LoadedSweep, console: Console) -> None:
+    """The first trials, as they would be run."""
+    points = first_points(loaded, FIRST + 1)
+    for number, settings in enumerate(points[:FIRST]):
+        console.print(f"{number:4}  {shown_settings(settings)}", markup=False, soft_wrap=True)
+    if len(points) > FIRST:
+        size = getattr(loaded.sweep.search, "trials", None) or loaded.space.size
+        console.print(f"   …  {size:,} trials in all" if size else "   …")

@@ -1,0 +1,78 @@
+"""Confirming: the search's best points and the recipe's own settings, trained again on fresh seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lmkit.run.stopping import Stop
+from lmkit.sweep.controller import POLL, TRIES
+from lmkit.sweep.executor import Executor, Job
+from lmkit.sweep.journal import Journal, read_events
+from lmkit.sweep.trials import Trial
+
+Point = int | None
+"""A trial's number; None is the recipe's own settings."""
+
+
+def confirm(
+    folder: Path,
+    points: Sequence[Trial],
+    seeds: Sequence[int],
+    job: Callable[[Trial | None, int], Job],
+    executor: Executor,
+    stop: Stop,
+    tell: Callable[[int, int], None],
+) -> dict[tuple[Point, int], float | None] | None:
+    """The objective of each point, and of the recipe's own settings, on each seed; None of a run that failed.
+
+    What is in the journal already is not done again. None where it was asked to stop.
+    """
+    journal = Journal(folder)
+    try:
+        known = confirmed(folder)
+        waiting = [(point, seed) for point in (None, *points) for seed in seeds if (_number(point), seed) not in known]
+        total = (len(points) + 1) * len(seeds)
+        running: dict[str, tuple[Trial | None, int]] = {}
+        deaths: dict[str, int] = {}
+        stopping = False
+        while waiting or running:
+            if stop.asked and not stopping:
+                stopping = True
+                executor.stop()
+            while waiting and not stopping and len(running) < executor.slots:
+                point, seed = waiting.pop(0)
+                begun = job(point, seed)
+                running[begun.name] = (point, seed)
+                executor.start(begun)
+            tell(total - len(waiting) - len(running), total)
+            if not running:
+                break
+            for ended in executor.ended(POLL):
+                point, seed = running.pop(ended.name)
+                deaths[ended.name] = deaths.get(ended.name, 0) + ended.died
+                if ended.stopped:
+                    stopping = True
+                elif ended.died and deaths[ended.name] < TRIES:
+                    waiting.insert(0, (point, seed))
+                else:
+                    facts = {"point": _number(point), "seed": seed, "value": ended.value, "run": ended.run}
+                    journal.add("confirmed", **facts, error=ended.error)
+                    known[_number(point), seed] = ended.value
+        return None if stopping else known
+    finally:
+        journal.close()
+
+
+def confirmed(folder: Path) -> dict[tuple[Point, int], float | None]:
+    """What the journal knows of points on fresh seeds."""
+    found: dict[tuple[Point, int], float | None] = {}
+    for event in read_events(folder):
+        if event["event"] == "confirmed":
+            found[event["point"], event["seed"]] = event["value"]
+    return found
+
+
+def _number(point: Trial | None) -> Any:
+    return None if point is None else point.number

@@ -1,0 +1,252 @@
+"""The controller: takes a sweep through its trials, so that neither its own death nor a trial's loses anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, overload
+
+from lmkit.kinds.search import Finished, Search
+from lmkit.run.stopping import Stop
+from lmkit.sweep.executor import Ended, Executor, Job
+from lmkit.sweep.journal import Journal, read_events, read_trials
+from lmkit.sweep.trials import Direction, Trial, best_trials
+
+POLL = 0.5
+"""Seconds between two looks at the budget and at what a person is shown."""
+
+TRIES = 3
+"""How often a job is begun whose process dies without a word, before it counts as failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Where a search stands."""
+
+    running: tuple[int, ...]
+    """The numbers of trials under way."""
+    finished: int
+    failed: int
+    best: Trial | None
+    seconds: float
+    """Of this controller."""
+    ended_here: int
+    """Trials that ended under this controller."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A trial under way."""
+
+    trial: Trial
+    jobs: dict[str, Job]
+    waiting: list[Job]
+    running: set[str] = field(default_factory=set)
+    ended: dict[str, Ended] = field(default_factory=dict)
+
+
+class Controller:
+    """Takes a sweep through its search. The caller has the sweep's lease.
+
+    What it keeps in memory is the trials under way and the best ones, however many are done.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        search: Search,
+        jobs: Callable[[int, Any], list[Job]],
+        executor: Executor,
+        direction: Direction,
+        *,
+        kept: int = 1,
+        stop: Stop,
+        tell: Callable[[Board], None] = lambda board: None,
+        drop: Callable[[Trial], None] = lambda trial: None,
+    ) -> None:
+        """`jobs` gives a trial's runs by its number and settings. Of the `kept` best trials the models stay; `drop` is
+        called with each other one."""
+        self._folder = folder
+        self._search = search
+        self._jobs = jobs
+        self._executor = executor
+        self._direction = direction
+        self._kept = kept
+        self._stop = stop
+        self._tell = tell
+        self._drop = drop
+        self._finished = self._failed = self._ended_here = self._next = 0
+        self._best: list[Trial] = []
+        self._open: dict[int, _Open] = {}
+        self._deaths: dict[str, int] = {}
+        self._stopping = False
+        self._began = time.monotonic()
+
+    def run(self, *, retry_failed: bool = False, seconds: float | None = None) -> None:
+        """Go on with the search until its end, until no trial may begin any more since `seconds` are over, those of
+        controllers before this one included, or until it is asked to stop."""
+        left = None if seconds is None else seconds - worked(self._folder)
+        self._journal = Journal(self._folder)
+        try:
+            self._journal.add("open")
+            self._take_up(retry_failed)
+            exhausted = False
+            while True:
+                if self._stop.asked and not self._stopping:
+                    self._stopping = True
+                    self._executor.stop()
+                exhausted = self._fill(exhausted, left)
+                running = [number for number, each in self._open.items() if each.running]
+                self._tell_board(running)
+                if not running:
+                    return
+                for ended in self._executor.ended(POLL):
+                    self._take(ended)
+        finally:
+            self._journal.add("close")
+            self._journal.close()
+
+    @property
+    def best(self) -> Sequence[Trial]:
+        return self._best
+
+    def _take_up(self, retry_failed: bool) -> None:
+        """Where the controllers before this one came to."""
+        for trial in read_trials(self._folder):
+            self._next = max(self._next, trial.number + 1)
+            if trial.state == "finished":
+                self._finished += 1
+                self._best = best_trials([*self._best, trial], self._direction, self._kept)
+            elif trial.state == "failed" and not retry_failed:
+                self._failed += 1
+            else:
+                if trial.state == "failed":
+                    self._journal.add("retry", trial=trial.number)
+                self._begin(Trial(trial.number, trial.settings, "running"))
+
+    def _fill(self, exhausted: bool, left: float | None) -> bool:
+        """Give each free slot a job; whether the search is at its end."""
+        while not self._stopping and self._running() < self._executor.slots:
+            waiting = next((each for each in self._open.values() if each.waiting), None)
+            if waiting is None:
+                over = left is not None and time.monotonic() - self._began >= left
+                settings = None if exhausted or over else self._search(self._next, _Past(self._folder))
+                if settings is None:
+                    return True
+                self._journal.add("start", trial=self._next, settings=settings)
+                self._begin(Trial(self._next, settings, "running"))
+                self._next += 1
+                continue
+            job = waiting.waiting.pop(0)
+            waiting.running.add(job.name)
+            self._executor.start(job)
+        return exhausted
+
+    def _begin(self, trial: Trial) -> None:
+        jobs = self._jobs(trial.number, trial.settings)
+        self._open[trial.number] = _Open(trial, {job.name: job for job in jobs}, jobs)
+
+    def _running(self) -> int:
+        return sum(len(each.running) for each in self._open.values())
+
+    def _take(self, ended: Ended) -> None:
+        """Account for a job that has ended."""
+        each = next(each for each in self._open.values() if ended.name in each.running)
+        each.running.discard(ended.name)
+        number = each.trial.number
+        if ended.stopped:
+            self._stopping = True
+            return
+        if ended.died and self._deaths.get(ended.name, 0) + 1 < TRIES:
+            self._deaths[ended.name] = self._deaths.get(ended.name, 0) + 1
+            self._journal.add("died", trial=number, job=ended.name, error=ended.error)
+            each.waiting.insert(0, each.jobs[ended.name])
+            return
+        each.ended[ended.name] = ended
+        if ended.error is not None:
+            each.waiting.clear()
+        if not each.waiting and not each.running:
+            self._close(each)
+
+    def _close(self, each: _Open) -> None:
+        """Write down what came of a trial whose jobs have all ended."""
+        ended = [each.ended[name] for name in each.jobs if name in each.ended]
+        values = [one.value for one in ended if one.value is not None]
+        errors = [one.error for one in ended if one.error is not None]
+        came: dict[str, Any] = {
+            "values": values,
+            "runs": [one.run for one in ended if one.run is not None],
+            "seconds": round(sum(one.seconds for one in ended), 3),
+        }
+        del self._open[each.trial.number]
+        self._ended_here += 1
+        if errors:
+            self._journal.add("failed", trial=each.trial.number, error=errors[0], **came)
+            self._failed += 1
+            return
+        value = sum(values) / len(values)
+        self._journal.add("finished", trial=each.trial.number, value=value, **came)
+        self._finished += 1
+        trial = Trial(
+            each.trial.number,
+            each.trial.settings,
+            "finished",
+            value,
+            tuple(values),
+            tuple(came["runs"]),
+            seconds=came["seconds"],
+        )
+        before, self._best = self._best, best_trials([*self._best, trial], self._direction, self._kept)
+        for other in [*before, trial]:
+            if other not in self._best:
+                self._drop(other)
+
+    def _tell_board(self, running: Sequence[int]) -> None:
+        seconds = time.monotonic() - self._began
+        best = self._best[0] if self._best else None
+        self._tell(Board(tuple(sorted(running)), self._finished, self._failed, best, seconds, self._ended_here))
+
+
+def worked(folder: Path) -> float:
+    """Seconds for which controllers have worked on a sweep, as far as its journal knows."""
+    from datetime import datetime
+
+    total, opened, last = 0.0, None, None
+    for event in read_events(folder):
+        at = datetime.fromisoformat(event["at"])
+        if event["event"] == "open":
+            total += (last - opened).total_seconds() if opened and last else 0.0
+            opened = at
+        last = at
+    return total + ((last - opened).total_seconds() if opened and last else 0.0)
+
+
+class _Past(Sequence[Finished]):
+    """The trials that have ended well, read from the journal where a search looks at them: most do not."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: list[Finished] | None = None
+
+    def _all(self) -> list[Finished]:
+        if self._known is None:
+            self._known = list(_finished(self._folder))
+        return self._known
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    @overload
+    def __getitem__(self, index: int) -> Finished: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Finished]: ...
+    def __getitem__(self, index: int | slice) -> Finished | Sequence[Finished]:
+        return self._all()[index]
+
+
+def _finished(folder: Path) -> Iterator[Finished]:
+    for trial in read_trials(folder):
+        if trial.value is not None:
+            yield Finished(trial.number, trial.settings, trial.value)

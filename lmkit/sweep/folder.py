@@ -1,0 +1,150 @@
+"""The folder of a sweep: what it is, so that the same line goes on with it, its journal, and its runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lmkit.errors import UsageError
+from lmkit.recipe.schema import NAME
+from lmkit.records.changes import Change, changes
+from lmkit.records.files import disk_errors, write_json
+from lmkit.records.store import flat
+from lmkit.redaction import redacted_value
+from lmkit.spelling import nearest
+from lmkit.sweep.load import LoadedSweep
+from lmkit.sweep.trials import Direction
+
+SWEEPS = "sweeps"
+"""The folder of sweeps in a folder of runs."""
+
+RUNS = "runs"
+"""The folder of a sweep's runs, which is a folder of runs like any other."""
+
+WORK = "work"
+"""Where recipes of runs under way lie, and what their processes say."""
+
+SPEC = "sweep.json"
+FORMAT = 1
+
+FREE = re.compile(r"(search\.trials|executor\.workers|executor\.use|budget(\.minutes)?|confirm(\.\w+)?)")
+"""The keys of a sweep that may change while it is under way: no trial's result depends on them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a sweep is, as it is kept."""
+
+    name: str
+    metric: str
+    direction: Direction
+    recipe_file: Path
+    trials: int | None
+    """How many there are, where that is known."""
+    settings: Mapping[str, Any]
+    """The sweep's own settings by dotted keys."""
+    recipe: Mapping[str, Any]
+    """The recipe's settings by dotted keys."""
+
+
+def spec_of(loaded: LoadedSweep) -> Spec:
+    """What a loaded sweep is."""
+    sweep, recipe = loaded.sweep, loaded.recipe
+    metric = sweep.objective.metric if sweep.objective else f"validation/{recipe.monitor}"
+    better = recipe.measures[metric.rpartition("/")[2]]
+    size = getattr(sweep.search, "trials", None) or (loaded.space.size if sweep.search.finite else None)
+    return Spec(
+        sweep.name,
+        metric,
+        "maximize" if better == "max" else "minimize",
+        loaded.file.resolve(),
+        size,
+        _flat(sweep.model_dump(mode="json", exclude={"recipe"})),
+        _flat(recipe.model_dump(mode="json")),
+    )
+
+
+def sweep_folder(runs: Path, name: str) -> Path:
+    return runs / SWEEPS / name
+
+
+def begin_sweep(folder: Path, spec: Spec) -> None:
+    """Keep what the sweep is, or see that it is still the same.
+
+    Raises UsageError where the folder holds another sweep of this name: its trials could not be compared.
+    """
+    with disk_errors(folder):
+        (folder / RUNS).mkdir(parents=True, exist_ok=True)
+        (folder / WORK).mkdir(exist_ok=True)
+    if (folder / SPEC).exists():
+        before = read_spec(folder)
+        changed = [each for each in _changes(before.settings, spec.settings) if not FREE.fullmatch(each.what)]
+        told = [f"  sweep    {change}" for change in changed]
+        told += [f"  recipe   {change}" for change in _changes(before.recipe, spec.recipe)]
+        if told:
+            lines = "\n".join(told)
+            raise UsageError(
+                f"sweep {spec.name} was begun with other settings:\n{lines}\n"
+                f"change `name` to begin another one, or remove {folder}"
+            )
+    write_json(folder / SPEC, {"format": FORMAT, **_as_json(spec)})
+
+
+def read_spec(folder: Path) -> Spec:
+    """What a kept sweep is. Raises UsageError for a damaged one or one of another format."""
+    path = folder / SPEC
+    try:
+        kept = json.loads(path.read_bytes())
+        if kept["format"] != FORMAT:
+            raise UsageError(f"{path} is of format {kept['format']}, which this lmkit cannot read")
+        return Spec(
+            str(kept["name"]),
+            str(kept["metric"]),
+            kept["direction"],
+            Path(kept["recipe_file"]),
+            kept["trials"],
+            dict(kept["settings"]),
+            dict(kept["recipe"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as cause:
+        raise UsageError(f"this sweep's record is damaged: {path}: {cause}") from cause
+
+
+def list_sweeps(runs: Path) -> list[Path]:
+    """The folders of all sweeps in a folder of runs, by name."""
+    return sorted(path.parent for path in (runs / SWEEPS).glob(f"*/{SPEC}"))
+
+
+def find_sweep(runs: Path, name: str) -> Path:
+    """The folder of a sweep. Raises UsageError where there is none of the name."""
+    folder = sweep_folder(runs, name)
+    if NAME.fullmatch(name) and (folder / SPEC).is_file():
+        return folder
+    near = nearest(name, [path.name for path in list_sweeps(runs)])
+    meant = f"; did you mean {near!r}?" if near else "; `lmkit sweeps list` lists what there is"
+    raise UsageError(f"no sweep is called {name!r} in {runs}{meant}")
+
+
+def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = redacted_value(json.loads(json.dumps(flat(value))))
+    return plain
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+    return changes({"settings": before}, {"settings": now})
+
+
+def _as_json(spec: Spec) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "metric": spec.metric,
+        "direction": spec.direction,
+        "recipe_file": str(spec.recipe_file),
+        "trials": spec.trials,
+        "settings": spec.settings,
+        "recipe": spec.recipe,
+    }

@@ -1,0 +1,109 @@
+"""Local: the runs of a sweep in warm processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from lmkit.errors import InterruptedRunError, LmkitError
+from lmkit.recipe.document import dump_document
+from lmkit.records.files import write_text
+from lmkit.records.lease import alive
+from lmkit.records.record import RunRecord
+from lmkit.records.store import find_begun, read_record
+from lmkit.sweep.executor import Ended, Job
+from lmkit.sweep.folder import RUNS, WORK
+from lmkit.workers.warm import start_worker
+
+PATIENCE = 15.0
+"""Seconds that a run's last process, which a killed controller left, is given to end."""
+
+GPUS = Path("/proc/driver/nvidia/gpus")
+
+
+class LocalExecutor:
+    """Each job in a process of its own, on a GPU of its own where there are as many."""
+
+    def __init__(self, folder: Path, base: Path, measure: str, slots: int) -> None:
+        """`folder` is the sweep's, `base` what the recipe's paths are relative to, `measure` the objective on the
+        validation split."""
+        self._folder = folder
+        self._base = base
+        self._measure = measure
+        self._slots = slots
+        self._running: dict[int, tuple[str, BaseProcess]] = {}
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    def start(self, job: Job) -> None:
+        file = self._folder / WORK / f"{job.name}.yaml"
+        write_text(file, dump_document(job.recipe.model_dump(mode="json")))
+        self._await_orphan(job.name)
+        arguments = (str(file), str(self._base), str(self._folder / RUNS))
+        slot = next(number for number in range(self._slots) if number not in self._running)
+        log = self._folder / WORK / f"{job.name}.log"
+        self._running[slot] = (job.name, start_worker("attempt", *arguments, log=log, variables=_gpu(slot)))
+
+    def ended(self, seconds: float) -> list[Ended]:
+        wait([process.sentinel for _, process in self._running.values()], seconds)
+        over = [slot for slot, (_, process) in self._running.items() if process.exitcode is not None]
+        return [self._outcome(*self._running.pop(slot)) for slot in over]
+
+    def stop(self) -> None:
+        for _, process in self._running.values():
+            if process.pid is not None:
+                os.kill(process.pid, signal.SIGTERM)
+
+    def _await_orphan(self, name: str) -> None:
+        begun = find_begun(self._folder / RUNS, name)
+        deadline = time.monotonic() + PATIENCE
+        while begun is not None and alive(begun) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def _outcome(self, name: str, process: BaseProcess) -> Ended:
+        code = process.exitcode or 0
+        process.close()
+        begun = find_begun(self._folder / RUNS, name)
+        try:
+            record = read_record(begun) if begun else None
+        except LmkitError as cause:
+            return Ended(name, run=begun.name if begun else None, error=str(cause))
+        run = record.id if record else None
+        seconds = sum(record.seconds.values()) if record else 0.0
+        if code == 0 and record is not None and record.state == "finished":
+            self._clear(name)
+            value = record.training.get("validation", {}).get(self._measure)
+            error = None if value is not None else f"{self._measure} is undefined"
+            return Ended(name, value, run, seconds, error)
+        if code == InterruptedRunError.exit_code:
+            return Ended(name, run=run, seconds=seconds, stopped=True)
+        if code < 0:
+            told = f"its process was killed by {signal.Signals(-code).name}"
+            return Ended(name, run=run, seconds=seconds, error=told, died=True)
+        return Ended(name, run=run, seconds=seconds, error=self._why(name, record, code))
+
+    def _why(self, name: str, record: RunRecord | None, code: int) -> str:
+        """What a failed run says, or the last words of its process."""
+        if record is not None and record.failure is not None:
+            return f"{record.failure.type}: {record.failure.message}"
+        log = self._folder / WORK / f"{name}.log"
+        lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+        return lines[-1] if lines else f"its process ended with code {code}"
+
+    def _clear(self, name: str) -> None:
+        """What a run that ended well needs no more."""
+        for path in (self._folder / WORK).glob(f"{name}.*"):
+            path.unlink(missing_ok=True)
+
+
+def _gpu(slot: int) -> dict[str, str]:
+    """The variable by which a slot's processes see one GPU only."""
+    seen = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    there = seen or [str(number) for number in range(len(list(GPUS.iterdir()) if GPUS.is_dir() else []))]
+    return {"CUDA_VISIBLE_DEVICES": there[slot % len(there)]} if there else {}
