@@ -22,7 +22,7 @@ class Account:
 
     tracker: str
     rows: int
-    """Rows of metrics.jsonl."""
+    """Rows of metrics.jsonl that it was given, of those that there are; a resumed run has yet to write some again."""
     of: int
     """Rows that there are."""
     complete: bool
@@ -46,7 +46,7 @@ def read_accounts(run_folder: Path) -> list[Account]:
     """The accounts of a run's trackers, by name; none where it has no trackers or its mirror never began."""
     accounts = _accounts(run_folder)
     rows = count_rows(run_folder / METRICS) if accounts else 0
-    return [replace(account, of=rows) for account in accounts]
+    return [replace(account, of=rows, rows=min(account.rows, rows)) for account in accounts]
 
 
 def is_behind(run_folder: Path) -> bool:
@@ -65,6 +65,12 @@ def write_account(run_folder: Path, tracker: str, **facts: Any) -> None:
     with suppress(OSError, LmkitError):
         if told != known:
             write_json(path, told)
+
+
+def reopen_accounts(run_folder: Path) -> None:
+    """Tell that the trackers of a run that goes on again lack something, whatever becomes of its mirror."""
+    for account in _accounts(run_folder):
+        write_account(run_folder, account.tracker, complete=False, error=None)
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lmkit.records.files import disk_errors
+from lmkit.records.files import disk_errors, write_text
 
 
 class MetricsWriter:
@@ -35,10 +35,19 @@ class MetricsWriter:
         return self._file.tell()
 
     def cut(self, length: int) -> None:
-        """Drop what is written beyond so many bytes: rows of steps that are taken once more."""
+        """Drop what is written beyond so many bytes: rows of steps that are taken once more.
+
+        The shorter file takes the other's place: a mirror that has that one open reads it to its end, and not over
+        the seam of old rows and new ones.
+        """
+        if length >= os.fstat(self._file.fileno()).st_size:
+            return
+        self._file.close()
+        with self.path.open("rb") as file:
+            kept = file.read(length)
+        write_text(self.path, kept.decode())
         with disk_errors(self.path):
-            self._file.truncate(length)
-            self._file.seek(0, os.SEEK_END)
+            self._file = self.path.open("a", encoding="utf-8")
 
     def close(self) -> None:
         self._file.close()

@@ -19,12 +19,15 @@ from lmkit.plugins import installed_plugins
 from lmkit.recipe.document import read_document
 from lmkit.recipe.environment import resolved
 from lmkit.recipe.load import typed_recipe
-from lmkit.records.accounts import Account, read_accounts, write_account
+from lmkit.records.accounts import Account, read_accounts, reopen_accounts, write_account
 from lmkit.records.store import RECIPE, TRACKERS, read_record
 from lmkit.workers.feeding import PATIENCE, POLL, cause_of, feed_trackers
 
 LOG = "mirror.log"
 LOCK = "mirror.lock"
+
+UNTOLD = "what became of the others could not be written: is the disk full?"
+"""Why a mirror that ended by itself has left an account open that tells no error."""
 
 
 def start_mirror(run_folder: Path) -> Mirror:
@@ -32,6 +35,7 @@ def start_mirror(run_folder: Path) -> Mirror:
     folder = run_folder.resolve()
     try:
         (folder / TRACKERS).mkdir(exist_ok=True)
+        reopen_accounts(folder)
         with (folder / TRACKERS / LOG).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "lmkit.workers", "mirror", str(folder), str(os.getpid())],
@@ -78,12 +82,17 @@ class Mirror:
 
     def _open_ends(self, process: subprocess.Popen[bytes]) -> list[str]:
         mine = [account for account in read_accounts(self._folder) if account.process == process.pid]
+        sync, log = f"`lmkit runs sync {self._folder.name}`", self._folder / TRACKERS / LOG
         goes_on = process.poll() is None
         if not mine and goes_on:
-            return ["trackers: nothing is mirrored yet; the mirror goes on in the background"]
+            return [
+                f"trackers: nothing is mirrored yet; the mirror goes on in the background; {sync} sends what it leaves"
+            ]
         if not mine:
-            return [f"trackers: the mirror ended before it began; {self._folder / TRACKERS / LOG} says why"]
-        lines = [_open_end(account, goes_on) for account in mine]
+            reopen_accounts(self._folder)  # an attempt before may have left them closed
+            return [f"trackers: the mirror ended before it began; {log} says why; {sync} sends the run"]
+        ended = f"the mirror ended early, with code {process.returncode}" if process.returncode else UNTOLD
+        lines = [_open_end(account, sync, None if goes_on else ended) for account in mine]
         return [line for line in lines if line]
 
 
@@ -115,14 +124,18 @@ def _end_input(process: subprocess.Popen[bytes]) -> None:
         process.stdin.close()
 
 
-def _open_end(account: Account, goes_on: bool) -> str | None:
+def _open_end(account: Account, sync: str, ended: str | None) -> str | None:
+    """What a tracker lacks, or has to say; `ended` tells what became of the mirror, which may still go on."""
     name, cause = account.tracker, account.error
     if account.complete:
         return f"{name}: {account.note}" if account.note else None
-    held = f"{name}: {account.rows} of {account.of} rows mirrored"
-    if goes_on:
-        return f"{held}; the mirror goes on in the background" + (f" ({cause})" if cause else "")
-    return f"{held}; {cause or 'the mirror was ended early'}; `lmkit runs sync` sends the rest"
+    if ended is None:
+        why = f" ({cause})" if cause else ""
+        return (
+            f"{name}: not all of the {account.of} rows have arrived yet{why}; "
+            f"the mirror goes on in the background; {sync} sends what it leaves"
+        )
+    return f"{name}: at most {account.rows} of {account.of} rows have arrived; {cause or ended}; {sync} sends the rest"
 
 
 def watch_run(process: int) -> Callable[[], bool]:

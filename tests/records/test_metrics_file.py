@@ -74,6 +74,25 @@ def test_rows_are_read_from_any_one_on(tmp_path: Path) -> None:
     assert list(read_metrics(path, start=5)) == list(read_metrics(path, start=99)) == []
 
 
+def test_who_reads_a_file_that_is_cut_meets_no_seam_of_old_rows_and_new_ones(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    writer = MetricsWriter(path)
+    for step in range(1000):
+        if step == 300:
+            length = writer.keep()
+        writer.write(step, 0, "train", {"system/time": 0.5})
+    reading = read_metrics(path)
+    assert [next(reading)["step"] for _ in range(250)] == list(range(250))
+
+    writer.cut(length)
+    for step in range(300, 2000):
+        writer.write(step, 0, "train", {"system/time": 0.125})
+
+    assert [row["step"] for row in reading] == list(range(250, 1000))
+    assert [row["step"] for row in read_metrics(path)] == list(range(2000))
+    assert writer.keep() == path.stat().st_size
+
+
 def test_a_file_that_is_not_there_has_no_rows(tmp_path: Path) -> None:
     assert list(read_metrics(tmp_path / "metrics.jsonl")) == []
 

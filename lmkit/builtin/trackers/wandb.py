@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import netrc
 import os
 import re
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +27,8 @@ Mode = Literal["online", "offline", "disabled"]
 FINISH_TIMEOUT = 40.0
 """Seconds in which the server must have taken what is left when the run is over."""
 
+CONFIRM_TIMEOUT = 10.0
+"""Seconds after that in which it must say that it holds every row."""
 
 UPLOAD_RATE = 1e6
 """Bytes of the model a second, at least, that the server is expected to take."""
@@ -38,10 +42,11 @@ class WandbTracker:
     """Mirrors one run; W&B knows it by the lmkit run's id, so that a resumed run is the same one there.
 
     Each start opens a *segment*, a folder that W&B writes. Online, the server says how many rows it
-    holds. Offline nobody can say what a segment that was not closed holds: it is thrown away, and its
+    holds, at the start and again at the end: W&B's service gives up in silence where the server refuses
+    rows. Offline nobody can say what a segment that was not closed holds: it is thrown away, and its
     rows are sent again. Predictions and results go to the summary and never to the history, whose
-    length is therefore the number of rows. Only where a server dies in mid-run and the rest is kept
-    offline may `wandb sync` bring it rows that it had: none is lost then, and some can be there twice.
+    length is therefore the number of rows. `lmkit runs sync` sends the rows that the server lacks from
+    metrics.jsonl; `wandb sync` of a segment knows nothing of that, and can bring some for a second time.
     """
 
     def __init__(self, config: WandbConfig, run_folder: Path, run_name: str, insist: bool) -> None:
@@ -124,19 +129,26 @@ class WandbTracker:
         """Close the segment. Raises ResourceError when the server has not taken everything in time."""
         if self._run is None:
             return
-        segment = self._segment
+        segment, path, online = self._segment, self._run.path, not self._run.offline
         self._run.summary.update(dict(summary))
         try:
             self._run.finish(exit_code=1 if failed else 0)
         except TimeoutError as cause:
-            raise ResourceError(
-                f"W&B did not take everything within {FINISH_TIMEOUT:g} s; "
-                f"`lmkit runs sync {self._trackers.parent.name}` sends the rest"
-            ) from cause
+            raise ResourceError(f"W&B did not take everything within {FINISH_TIMEOUT:g} s") from cause
+        if online:
+            self._confirm(path)
         self._run = None
         wandb.teardown()  # its service may still be writing when `finish` returns
         closed = [*(self._account().get("closed") or []), segment.name]
         self._tell(held=self._cursor, closed=closed)
+
+    def _confirm(self, path: str) -> None:
+        """Ask the server whether it holds every row, for a while, since it may take its time to count them."""
+        deadline = time.monotonic() + CONFIRM_TIMEOUT
+        while (there := _rows_on_server(path)) < self._cursor:
+            if time.monotonic() > deadline:
+                raise ResourceError(f"W&B holds {there} of {self._cursor} rows: it refused the others")
+            time.sleep(0.5)
 
     def _prepare_environment(self) -> None:
         """Keep all that W&B writes in the run folder, and its messages and crash reports to itself."""
@@ -161,6 +173,7 @@ class WandbTracker:
             "x_disable_machine_info": True,
             "x_save_requirements": False,
             "x_transaction_log_flush_interval": 1.0,
+            "x_skip_transaction_log": mode == "online",  # metrics.jsonl has it; on a full disk rows are lost by it
         }
         known = wandb.Settings.model_fields  # those that begin with x_ may go without notice
         return wandb.init(
@@ -237,6 +250,15 @@ def _forget_service() -> None:
     """End W&B's service process, for one that died, or that still counts this run as open, is of no more use."""
     with suppress(Exception):
         wandb.teardown()
+
+
+def _rows_on_server(path: str) -> float:
+    """How many rows W&B holds of a run, by its own count; endless where it keeps none."""
+    try:
+        count = getattr(wandb.Api(timeout=round(CONFIRM_TIMEOUT)).run(path), "historyLineCount", None)
+    except Exception as cause:
+        raise ResourceError(f"W&B could not be asked what it holds: {_first_line(cause)}") from cause
+    return math.inf if count is None else int(count)
 
 
 def _mode_by_key() -> Mode:

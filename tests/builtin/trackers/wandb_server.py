@@ -33,17 +33,25 @@ ARTIFACT = {
 }
 """What the server tells of any artifact that it is asked for."""
 
-Behaviour = Literal["well", "error", "silence"]
+Behaviour = Literal["well", "error", "denial", "refusal", "silence", "cut", "loss"]
 
 
 class WandbServer(ThreadingHTTPServer):
-    """`runs` holds what was sent, by the run's id. `behaviour` may turn to HTTP 500 or to no answer at all."""
+    """`runs` holds what was sent, by the run's id.
+
+    `behaviour` may turn to HTTP 500 (error), HTTP 401 (denial), HTTP 403 for rows alone (refusal), no answer at
+    all (silence), or connections that are closed at once (cut); at `loss`, the next rows are kept and their connection
+    is closed before the answer. It turns by itself when a run has as many rows as `falls` says first. `lines` counts
+    the rows that came.
+    """
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Conversation)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Conversation)
         self.behaviour: Behaviour = "well"
+        self.falls: tuple[int, Behaviour] | None = None
+        self.lines = 0
         self.runs: dict[str, dict[str, Any]] = {}
         self.files: dict[str, bytes] = {}
         self.artifacts: list[dict[str, Any]] = []
@@ -60,8 +68,8 @@ class WandbServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def wandb_server() -> Iterator[WandbServer]:
-    server = WandbServer()
+def wandb_server(port: int = 0) -> Iterator[WandbServer]:
+    server = WandbServer(port)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
         yield server
@@ -88,9 +96,15 @@ class _Conversation(BaseHTTPRequestHandler):
         body = self._body()
         if self.server.behaviour == "silence":
             time.sleep(60)
+        elif self.server.behaviour == "cut":
+            self.close_connection = True
         elif self.server.behaviour == "error":
             self._answer({"errors": [{"message": "out of order"}]}, 500)
+        elif self.server.behaviour == "denial":
+            self._answer({"errors": [{"message": "the key is wrong"}]}, 401)
         elif stream := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", self.path):
+            if self.server.behaviour == "refusal":
+                return self._answer({"errors": [{"message": "not yours"}]}, 403)
             self._stream(stream[1], json.loads(body))
         elif self.path == "/graphql":
             question = json.loads(body)
@@ -105,12 +119,18 @@ class _Conversation(BaseHTTPRequestHandler):
         for file, chunk in (told.get("files") or {}).items():
             lines = [json.loads(line) for line in chunk["content"]] if file.startswith("wandb-") else []
             if file == "wandb-history.jsonl":
+                self.server.lines += len(lines)
                 run["history"][chunk["offset"] : chunk["offset"] + len(lines)] = lines
             elif file == "wandb-summary.json":
                 run["summary"] = lines[-1]
+        if self.server.falls and len(run["history"]) >= self.server.falls[0]:
+            self.server.behaviour, self.server.falls = self.server.falls[1], None
         if told.get("complete") is not None:
             run["exit"] = told.get("exitcode")
-        self._answer({"limits": {}})
+        if self.server.behaviour == "loss" and "wandb-history.jsonl" in (told.get("files") or {}):
+            self.server.behaviour, self.close_connection = "well", True
+        else:
+            self._answer({"limits": {}})
 
     def _graphql(self, name: str, variables: dict[str, Any]) -> dict[str, Any]:
         if name == "UpsertBucket":
@@ -126,9 +146,12 @@ class _Conversation(BaseHTTPRequestHandler):
             self.server.artifacts.append(variables.get("input") or variables)
             sequence = {"id": "sequence", "latestArtifact": None}
             return {"createArtifact": {"artifact": {"id": "a", "state": "COMMITTED", "artifactSequence": sequence}}}
+        if name == "Run":
+            return {"project": {"run": self._told(variables["name"])}}
         viewer = {"id": "u", "entity": "team", "username": "someone", "flags": "{}", "teams": {"edges": []}}
         fixed: dict[str, dict[str, Any]] = {
             "Viewer": {"viewer": viewer},
+            "GetDefaultEntity": {"viewer": viewer},
             "ArtifactByID": {"artifact": ARTIFACT},
             "ArtifactType": {"project": {"artifact": None}},
             "RunStoppedStatus": {"project": {"run": {"stopped": False}}},
@@ -144,6 +167,13 @@ class _Conversation(BaseHTTPRequestHandler):
         bucket = {"id": f"id-{name}", "name": name, "displayName": run.get("displayName"), "description": ""}
         bucket |= {"sweepName": None, "config": run["config"], "historyLineCount": len(run["history"])}
         return {"bucket": {**bucket, "project": project}, "inserted": inserted}
+
+    def _told(self, name: str) -> dict[str, Any] | None:
+        """A run as wandb.Api asks for it."""
+        if name not in self.server.runs:
+            return None
+        count = {"historyLineCount": len(self.server.runs[name]["history"])}
+        return {"id": f"id-{name}", "name": name, "projectId": "1", "state": "finished", **count}
 
     def _resume_status(self, name: str) -> dict[str, Any] | None:
         if name not in self.server.runs:
