@@ -149,7 +149,7 @@ def test_with_a_server_that_fails_or_a_wrong_key_a_run_ends_in_time_and_is_sent_
     assert_synced(folder, server)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_a_key_a_run_is_mirrored_offline_and_sent_later(
     tmp_path: Path, server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,8 +22,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "builtin" / "trackers"))
 
 from wandb_server import WandbServer, wandb_server
 
-pytestmark = pytest.mark.slow
-
 ALL = "[csv, tensorboard, {use: wandb, mode: online, timeout: 5.0}]"
 
 
@@ -55,6 +53,7 @@ def assert_held_once(folder: Path, server: WandbServer, rows: int) -> None:
     assert [row["step"] for row in run["history"]] == [row["_step"] for row in run["history"]] == list(range(rows))
 
 
+@pytest.mark.slow
 def test_rows_that_a_resumed_run_writes_again_are_held_once_by_every_tracker(
     tmp_path: Path, server: WandbServer
 ) -> None:
@@ -76,6 +75,7 @@ def test_rows_that_a_resumed_run_writes_again_are_held_once_by_every_tracker(
     assert_held_once(folder, server, 120)
 
 
+@pytest.mark.slow
 def test_a_mirror_that_dies_at_once_in_a_resumed_run_leaves_trackers_that_a_sync_finds(
     tmp_path: Path, server: WandbServer
 ) -> None:
@@ -96,6 +96,7 @@ def test_a_mirror_that_dies_at_once_in_a_resumed_run_leaves_trackers_that_a_sync
     assert_held_once(folder, server, 40)
 
 
+@pytest.mark.long
 def test_kills_of_run_and_mirror_at_any_moment_lose_and_double_no_row(tmp_path: Path, server: WandbServer) -> None:
     folder = keep(tmp_path, ALL)
     chance = random.Random(3)
