@@ -231,6 +231,11 @@ class TestRandom(SearchContract):
     settings = {"trials": 20}
 
 
+class TestSobol(SearchContract):
+    component = builtin("search", "sobol")
+    settings = {"trials": 20}
+
+
 @pytest.mark.parametrize("kind", ["transform", "metric", "optimizer", "search", "tracker"])
 def test_every_built_in_of_these_kinds_is_under_contract(kind: str) -> None:
     contracts = [cls for cls in globals().values() if isinstance(cls, type) and cls.__name__.startswith("Test")]

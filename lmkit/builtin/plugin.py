@@ -28,7 +28,7 @@ from lmkit.builtin.schedulers.config import (
     LinearConfig,
     PlateauConfig,
 )
-from lmkit.builtin.searches.config import GridConfig, RandomConfig
+from lmkit.builtin.searches.config import GridConfig, RandomConfig, SobolConfig
 from lmkit.builtin.tasks.config import TextClassificationConfig, TokenClassificationConfig, TranslationConfig
 from lmkit.builtin.tokenizers.config import (
     BpeConfig,
@@ -172,4 +172,5 @@ def provide_searches() -> list[Component]:
     return [
         Component(GridConfig, build="lmkit.builtin.searches.build:build_grid"),
         Component(RandomConfig, build="lmkit.builtin.searches.build:build_random"),
+        Component(SobolConfig, build="lmkit.builtin.searches.build:build_sobol"),
     ]

@@ -128,7 +128,9 @@ def _size(value: Any) -> int | None:
         return None
     if isinstance(value, Integers):
         return value.high - value.low + 1
-    inner = value.options if isinstance(value, Choice) else value.values() if isinstance(value, Mapping) else ()
+    if not isinstance(value, Choice | Mapping):
+        return 1
+    inner = value.options if isinstance(value, Choice) else value.values()
     sizes = [_size(each) for each in inner]
     known = [size for size in sizes if size is not None]
     if len(known) < len(sizes):

@@ -46,4 +46,8 @@ def _files() -> list[Path]:
         files = distribution("lmkit").files or []
     except PackageNotFoundError:
         return []
-    return [Path(str(file.locate())) for file in files if file.suffix == ".yaml" and INSTALLED in file.as_posix()]
+    return [
+        Path(str(file.locate()))
+        for file in files
+        if file.suffix == ".yaml" and file.parent.as_posix().endswith(INSTALLED)
+    ]

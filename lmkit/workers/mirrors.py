@@ -1,4 +1,4 @@
-"""Mirrors: one process that feeds the trackers of all runs in a folder, while these come and go."""
+"""Mirrors: one process that sees to the trackers of all runs in a folder, while these come and go."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from lmkit.errors import LmkitError
 from lmkit.records.accounts import is_behind
 from lmkit.records.store import RECORD, TRACKERS, read_summary
-from lmkit.workers.feeding import POLL, feed_trackers
-from lmkit.workers.mirror import LOG, build_trackers, lock_trackers, search_path, watch_run
+from lmkit.workers.feeding import PATIENCE, POLL
+from lmkit.workers.mirror import LOG, search_path, start_mirror, watch_run
 
 AT_ONCE = 8
 """Runs whose trackers are fed at the same time; of runs that wait nothing is lost."""
@@ -93,12 +92,9 @@ def _wants(run: Path) -> bool:
 
 
 def _feed(run: Path) -> None:
-    (run / TRACKERS).mkdir(exist_ok=True)
-    lock = lock_trackers(run)
-    if lock is None:
-        return
-    with lock:
-        try:
-            feed_trackers(run, build_trackers(run), lambda: read_summary(run).get("state") == "running")
-        except LmkitError as cause:
-            print(f"{run.name}: {cause}", file=sys.stderr)
+    """Feed one run in a process of its own, as if it stood alone: W&B knows one run a process."""
+    mirror = start_mirror(run)
+    while read_summary(run).get("state") == "running":
+        time.sleep(POLL)
+    for line in mirror.finish(2 * PATIENCE):
+        print(f"{run.name}: {line}", file=sys.stderr)

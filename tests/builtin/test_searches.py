@@ -92,3 +92,27 @@ def test_a_trial_is_the_same_in_every_process() -> None:
     )
 
     assert ran.stdout.strip() == str(search("random", trials=9)(7, ()))
+
+
+def test_sobol_fills_each_key_and_each_pair_of_keys_evenly() -> None:
+    sobol = search("sobol", Space({"a": Uniform(0, 1), "b": Uniform(0, 1)}), trials=64)
+
+    points = [sobol(number, ()) for number in range(64)]
+    pairs = [(point["a"], point["b"]) for point in points if point is not None]
+
+    assert sorted(int(a * 64) for a, _ in pairs) == list(range(64))
+    assert sorted(int(b * 64) for _, b in pairs) == list(range(64))
+    assert sorted(int(a * 8) * 8 + int(b * 8) for a, b in pairs) == list(range(64))
+    assert sobol(64, ()) is None
+
+
+def test_sobols_points_stay_as_they_are_with_more_trials_and_with_a_key_at_the_end() -> None:
+    wider = Space({**SPACE.dimensions, "optimizer.weight_decay": Uniform(0, 1)})
+    few, many, wide = search("sobol", trials=4), search("sobol", trials=32), search("sobol", wider, trials=32)
+
+    for number in range(4):
+        before, more, after = few(number, ()), many(number, ()), wide(number, ())
+        assert before == more
+        assert before is not None and after is not None
+        assert {key: after[key] for key in before} == before
+    assert [search("sobol", seed=1, trials=4)(number, ()) for number in range(4)] != [few(n, ()) for n in range(4)]

@@ -6,13 +6,18 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from lmkit.builtin.searches.config import GridConfig, RandomConfig
+from lmkit.builtin.searches.config import GridConfig, RandomConfig, SobolConfig
 from lmkit.kinds.search import Finished, Search, Space
+
+BITS = 30
+"""Of a coordinate of a Sobol' point."""
 
 
 def build_grid(config: GridConfig, *, space: Space) -> Search:
+    size = space.size or 0
+
     def grid(number: int, finished: Sequence[Finished]) -> dict[str, Any] | None:
-        return space.point(number) if number < (space.size or 0) else None
+        return space.point(number) if number < size else None
 
     return grid
 
@@ -22,6 +27,29 @@ def build_random(config: RandomConfig, *, space: Space, seed: int) -> Search:
         return space.at(lambda path: _unit(seed, number, path)) if number < config.trials else None
 
     return random
+
+
+def build_sobol(config: SobolConfig, *, space: Space, seed: int) -> Search:
+    paths = {path: position for position, path in enumerate(space.paths)}
+    shifts = [int(_unit(seed, 0, path) * 2**BITS) for path in paths]
+
+    def sobol(number: int, finished: Sequence[Finished]) -> dict[str, Any] | None:
+        if number >= config.trials:
+            return None
+        point = _sobol_point(len(paths), number)
+        return space.at(lambda path: (point[paths[path]] ^ shifts[paths[path]]) / 2**BITS)
+
+    return sobol
+
+
+def _sobol_point(dimensions: int, number: int) -> list[int]:
+    """Point `number` of the Sobol' sequence, each coordinate as a whole number of BITS bits."""
+    from scipy.stats import qmc  # takes a second
+
+    sampler = qmc.Sobol(max(1, dimensions), scramble=False, bits=BITS)
+    if number:
+        sampler.fast_forward(number)
+    return [int(coordinate * 2**BITS) for coordinate in sampler.random(1)[0]]
 
 
 def _unit(seed: int, number: int, path: str) -> float:

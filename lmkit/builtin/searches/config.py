@@ -25,3 +25,16 @@ class RandomConfig(SearchConfig):
 
     trials: Annotated[int, Field(gt=0)]
     """How many points are drawn. Raised later, the first ones stay as they are."""
+
+
+class SobolConfig(SearchConfig):
+    """Points that fill the space more evenly than chance does (Sobol', 1967), shifted at random by the sweep's seed.
+
+    Best with 8, 16, 32, … trials. A key that is added to the end of the space leaves the values of the others as they
+    were.
+    """
+
+    use: Literal["sobol"]
+
+    trials: Annotated[int, Field(gt=0)]
+    """How many points are tried. Raised later, the first ones stay as they are."""

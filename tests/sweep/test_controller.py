@@ -1,0 +1,294 @@
+"""The controller: each trial once, whatever dies, and nothing in memory but what is under way."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import tracemalloc
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lmkit.builtin.searches.build import build_grid, build_random
+from lmkit.builtin.searches.config import GridConfig, RandomConfig
+from lmkit.kinds.search import Choice, Log, Search, Space
+from lmkit.run.stopping import Stop
+from lmkit.sweep.controller import Board, Controller
+from lmkit.sweep.executor import Ended, Job
+from lmkit.sweep.journal import JOURNAL, read_events, read_trials
+from lmkit.sweep.trials import Trial
+
+SPACE = Space({"optimizer.lr": Log(1e-5, 1e-3), "train.batch_size": Choice((8, 16, 32))})
+GRID = Space({"a": Choice((1, 2, 3)), "b": Choice(("x", "y"))})
+
+Outcome = Callable[[str, Mapping[str, Any]], Ended]
+
+
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written counts here, not that it survives the loss of power."""
+    monkeypatch.setattr("lmkit.sweep.journal.os.fsync", lambda file: None)
+
+
+def value_of(name: str, point: Mapping[str, Any]) -> Ended:
+    """A value that tells the settings apart."""
+    return Ended(name, float(sum(len(repr(value)) * 0.1 for value in point.values())), f"run-of-{name}", 1.0)
+
+
+class Instant:
+    """An executor whose jobs end at once, in the order that they are taken in."""
+
+    def __init__(self, outcome: Outcome = value_of, slots: int = 1, last_first: bool = False) -> None:
+        self.outcome = outcome
+        self.slots = slots
+        self.last_first = last_first
+        self.started: list[str] = []
+        self.waiting: list[Job] = []
+        self.stopped = False
+
+    def start(self, job: Job) -> None:
+        assert len(self.waiting) < self.slots
+        self.started.append(job.name)
+        self.waiting.append(job)
+
+    def ended(self, seconds: float) -> list[Ended]:
+        job = self.waiting.pop(-1 if self.last_first else 0)
+        return [Ended(job.name, stopped=True) if self.stopped else self.outcome(job.name, job.recipe)]  # type: ignore[arg-type]
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def jobs(number: int, point: Mapping[str, Any], repeats: int = 1) -> list[Job]:
+    """One job for each repeat; its recipe is the point itself."""
+    return [Job(f"{number}-{repeat}", point) for repeat in range(repeats)]  # type: ignore[arg-type]
+
+
+def grid() -> Search:
+    return build_grid(GridConfig(use="grid"), space=GRID)
+
+
+def random(trials: int) -> Search:
+    return build_random(RandomConfig(use="random", trials=trials), space=SPACE, seed=0)
+
+
+def go(
+    folder: Path,
+    search: Search,
+    executor: Instant | None = None,
+    *,
+    repeats: int = 1,
+    retry_failed: bool = False,
+    seconds: float | None = None,
+    stop: Stop | None = None,
+    **options: Any,
+) -> dict[int, Trial]:
+    """Take a sweep to its end; its trials by number."""
+    controller = Controller(
+        folder,
+        search,
+        lambda number, point: jobs(number, point, repeats),
+        executor or Instant(),
+        "maximize",
+        stop=stop or Stop(),
+        **options,
+    )
+    controller.run(retry_failed=retry_failed, seconds=seconds)
+    return {trial.number: trial for trial in read_trials(folder)}
+
+
+def test_a_grid_visits_each_point_once_in_its_order(tmp_path: Path) -> None:
+    executor = Instant(slots=3, last_first=True)
+
+    trials = go(tmp_path, grid(), executor)
+
+    assert [trials[number].settings for number in range(6)] == [
+        {"a": a, "b": b} for a, b in itertools.product((1, 2, 3), ("x", "y"))
+    ]
+    assert sorted(executor.started) == [f"{number}-0" for number in range(6)]
+    assert {trial.state for trial in trials.values()} == {"finished"}
+
+
+@pytest.mark.parametrize("slots", [1, 3, 8])
+def test_what_is_drawn_does_not_depend_on_the_workers_nor_on_how_many_trials_there_are(
+    slots: int, tmp_path: Path
+) -> None:
+    trials = go(tmp_path, random(12), Instant(slots=slots, last_first=True))
+
+    assert [trials[number].settings for number in range(12)] == [random(40)(number, ()) for number in range(12)]
+
+
+def test_a_finished_search_goes_on_where_it_is_given_more_trials(tmp_path: Path) -> None:
+    before = go(tmp_path, random(5))
+    executor = Instant()
+
+    after = go(tmp_path, random(9), executor)
+
+    assert executor.started == [f"{number}-0" for number in range(5, 9)]
+    assert {number: after[number] for number in range(5)} == before
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.floats(0, 1), min_size=1, max_size=4), slots=st.integers(1, 4), repeats=st.integers(1, 2))
+def test_wherever_a_kill_cuts_the_journal_no_trial_is_lost_and_none_is_counted_twice(
+    cuts: list[float], slots: int, repeats: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("sweep")
+    undisturbed = go(tmp_path_factory.mktemp("whole"), random(7), repeats=repeats)
+
+    for cut in cuts:
+        go(folder, random(7), Instant(slots=slots, last_first=True), repeats=repeats)
+        journal = folder / JOURNAL
+        journal.write_bytes(journal.read_bytes()[: int(cut * journal.stat().st_size)])
+    trials = go(folder, random(7), Instant(slots=slots), repeats=repeats)
+
+    finished = [event["trial"] for event in read_events(folder) if event["event"] == "finished"]
+    assert sorted(finished) == list(range(7))
+    assert {number: (trial.settings, trial.value) for number, trial in trials.items()} == {
+        number: (trial.settings, trial.value) for number, trial in undisturbed.items()
+    }
+
+
+def test_a_trial_that_fails_is_kept_with_its_error_until_it_is_tried_again(tmp_path: Path) -> None:
+    def fails(name: str, point: Mapping[str, Any]) -> Ended:
+        return Ended(name, error="TrainingError: the loss became NaN") if point["a"] == 2 else value_of(name, point)
+
+    trials = go(tmp_path, grid(), Instant(fails))
+    assert [number for number, trial in trials.items() if trial.state == "failed"] == [2, 3]
+    assert trials[2].error == "TrainingError: the loss became NaN"
+
+    again = Instant()
+    assert go(tmp_path, grid(), again) == trials
+    assert again.started == []
+
+    trials = go(tmp_path, grid(), again, retry_failed=True)
+    assert again.started == ["2-0", "3-0"]
+    assert {trial.state for trial in trials.values()} == {"finished"}
+
+
+def test_a_process_that_dies_is_begun_again_and_counts_as_failed_the_third_time(tmp_path: Path) -> None:
+    deaths = {"0-0": 2, "1-0": 3}
+
+    def dies(name: str, point: Mapping[str, Any]) -> Ended:
+        deaths[name] = deaths.get(name, 0) - 1
+        if deaths[name] >= 0:
+            return Ended(name, error="its process was killed by SIGKILL", died=True)
+        return value_of(name, point)
+
+    trials = go(tmp_path, random(3), Instant(dies))
+
+    assert [trials[number].state for number in range(3)] == ["finished", "failed", "finished"]
+    assert trials[1].error == "its process was killed by SIGKILL"
+
+
+def test_repeats_are_averaged_and_a_trial_one_of_whose_repeats_fails_has_failed(tmp_path: Path) -> None:
+    def by_repeat(name: str, point: Mapping[str, Any]) -> Ended:
+        number, repeat = map(int, name.split("-"))
+        return (
+            Ended(name, error="ResourceError: full") if (number, repeat) == (1, 1) else Ended(name, 1.0 + repeat, name)
+        )
+
+    trials = go(tmp_path, random(2), Instant(by_repeat), repeats=3)
+
+    assert (trials[0].value, trials[0].values, trials[0].runs) == (2.0, (1.0, 2.0, 3.0), ("0-0", "0-1", "0-2"))
+    assert (trials[1].state, trials[1].value, trials[1].error) == ("failed", None, "ResourceError: full")
+
+
+def test_no_trial_begins_when_the_budget_is_spent_that_of_earlier_controllers_included(tmp_path: Path) -> None:
+    def slowly(name: str, point: Mapping[str, Any]) -> Ended:
+        time.sleep(0.05)
+        return value_of(name, point)
+
+    first = go(tmp_path, random(100), Instant(slowly), seconds=0.2)
+    second = go(tmp_path, random(100), Instant(slowly), seconds=0.2)
+
+    assert 2 <= len(first) <= 6
+    assert second == first
+
+
+def test_a_search_that_is_stopped_begins_nothing_more_and_goes_on_later(tmp_path: Path) -> None:
+    stop = Stop()
+
+    def stops(name: str, point: Mapping[str, Any]) -> Ended:
+        if name == "2-0":
+            stop.asked = "SIGTERM"
+        return value_of(name, point)
+
+    executor = Instant(stops, slots=2)
+    trials = go(tmp_path, random(8), executor, stop=stop)
+
+    assert executor.stopped
+    assert [trials[number].state for number in range(len(trials))] == ["finished"] * 3 + ["running"]
+    assert {trial.state for trial in go(tmp_path, random(8)).values()} == {"finished"}
+
+
+def test_the_models_of_the_best_stay_and_those_of_others_go(tmp_path: Path) -> None:
+    dropped: list[int] = []
+
+    trials = go(tmp_path, random(9), kept=2, drop=lambda trial: dropped.append(trial.number))
+
+    best = sorted(trials.values(), key=lambda trial: (-(trial.value or 0), trial.number))[:2]
+    assert sorted([*dropped, *(trial.number for trial in best)]) == list(range(9))
+
+
+def test_a_search_that_learns_is_shown_the_trials_that_have_ended_well(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def learns(number: int, finished: Any) -> dict[str, Any] | None:
+        seen.append(len(finished))
+        assert all(trial.value is not None for trial in finished)
+        return {"a": number} if number < 4 else None
+
+    go(tmp_path, learns)
+
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_a_board_tells_what_runs_and_what_is_best(tmp_path: Path) -> None:
+    boards: list[Board] = []
+
+    trials = go(tmp_path, grid(), Instant(slots=2), tell=boards.append)
+
+    assert max(len(board.running) for board in boards) == 2
+    assert (boards[-1].running, boards[-1].finished, boards[-1].failed) == ((), 6, 0)
+    assert boards[-1].best == max(trials.values(), key=lambda trial: (trial.value or 0, -trial.number))
+
+
+def square(side: int) -> Search:
+    options = Choice(tuple(range(side)))
+    return build_grid(GridConfig(use="grid"), space=Space({"a": options, "b": options}))
+
+
+def test_memory_does_not_grow_with_the_trials_that_are_done(tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def tell(board: Board) -> None:
+        if board.finished in (100, 800):
+            sizes.append(tracemalloc.get_traced_memory()[0])
+
+    executor = Instant()
+    executor.started = deque(maxlen=1)  # type: ignore[assignment]
+    tracemalloc.start()
+    go(tmp_path, square(30), executor, tell=tell)
+    tracemalloc.stop()
+
+    assert sizes[1] - sizes[0] < 20_000
+
+
+@pytest.mark.slow
+def test_a_grid_of_ten_thousand_points_is_taken_up_and_told_in_seconds(tmp_path: Path) -> None:
+    go(tmp_path, square(100))
+    began = time.process_time()
+    again = Instant()
+
+    trials = go(tmp_path, square(100), again)
+
+    assert again.started == []
+    assert len(trials) == 10_000
+    assert time.process_time() - began < 10
+    assert len((tmp_path / JOURNAL).read_text().splitlines()) == 20_004

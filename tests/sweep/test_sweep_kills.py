@@ -1,0 +1,178 @@
+"""Sweeps whose workers and controllers are killed: no trial is lost or done twice, none comes to another value."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.run.kills import context
+
+pytestmark = pytest.mark.slow
+"""They train in processes of their own."""
+
+RECIPE = """\
+name: tiny
+data: {use: jsonl, path: rows.jsonl, split: {train: 0.6, validation: 0.2, test: 0.2, stratify: label}}
+task: text-classification
+tokenizer: {use: wordpiece, vocab_size: 300}
+model: {use: transformer-encoder, layers: 1, width: 16, heads: 2}
+optimizer: adamw
+train: {epochs: 2, batch_size: 16, accelerator: cpu, precision: 32, checkpoint: {every: {steps: 1}}}
+"""
+
+SWEEP = """\
+name: swept
+recipe: recipe.yaml
+search: {use: random, trials: 6}
+space:
+  optimizer.lr: {log: [1e-4, 1e-2]}
+  train.batch_size: [8, 16]
+  model.width: [16, 32]
+executor: {workers: WORKERS}
+"""
+
+
+def controller(folder: Path, arguments: tuple[str, ...]) -> None:
+    """The command line, in a process whose imports are done, with workers that are forked from it."""
+    from lmkit.cli.main import main
+    from lmkit.workers import warm
+
+    warm._context = lambda: multiprocessing.get_context("fork")  # type: ignore[assignment, return-value]
+    os.environ |= {"LMKIT_CACHE": str(folder / "cache"), "WANDB_MODE": "offline"}
+    os.chdir(folder)
+    log = os.open(folder / "controller.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    sys.argv = ["lmkit", "sweep", "sweep.yaml", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        os._exit(int(end.code or 0))
+    os._exit(0)
+
+
+def start(folder: Path, *arguments: str) -> Any:
+    process = context.Process(target=controller, args=(folder, arguments))
+    process.start()
+    return process
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Callable[[int, str], Path]:
+    """A function that makes a folder with the recipe, its rows and the sweep for so many workers."""
+    chance = random.Random(0)
+    words = {"fresh": ["fine", "bright", "warm", "moving"], "rotten": ["dull", "wooden", "cold", "empty"]}
+    rows = []
+    for number in range(120):
+        label = ("fresh", "rotten")[number % 2]
+        text = f"{chance.choice(words[label])} and {chance.choice(words[label])}, number {number}"
+        rows.append(json.dumps({"text": text, "label": label}))
+
+    def make(workers: int, name: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "rows.jsonl").write_text("\n".join(rows) + "\n")
+        (folder / "recipe.yaml").write_text(RECIPE)
+        (folder / "sweep.yaml").write_text(SWEEP.replace("WORKERS", str(workers)))
+        return folder
+
+    return make
+
+
+def whole(folder: Path, *arguments: str) -> None:
+    process = start(folder, *arguments)
+    process.join()
+    assert process.exitcode == 0, (folder / "controller.log").read_text()
+
+
+def trials(folder: Path) -> dict[int, tuple[Any, Any]]:
+    """By number, the settings and the value of each finished trial; none is there twice."""
+    lines = (folder / "runs" / "sweeps" / "swept" / "journal.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    points = {event["trial"]: event["settings"] for event in events if event["event"] == "start"}
+    ended = [(event["trial"], event["value"]) for event in events if event["event"] == "finished"]
+    assert len(ended) == len(dict(ended))
+    return {number: (points[number], value) for number, value in ended}
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> dict[str, Any]:
+    return {}
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_sweep_whose_controller_and_workers_are_killed_comes_to_the_same_trials(
+    workers: int, sweep: Callable[[int, str], Path], undisturbed: dict[str, Any]
+) -> None:
+    if not undisturbed:
+        folder = sweep(2, "whole")
+        whole(folder)
+        undisturbed |= {"trials": trials(folder)}
+    folder, chance, kills = sweep(workers, "killed"), random.Random(workers), 0
+    process = start(folder)
+    while kills < 15:
+        process.join(chance.uniform(0.1, 1.2))
+        if process.exitcode is not None:
+            break
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        kills += 1
+        if chance.random() < 0.4 and children:
+            kill(int(chance.choice(children)))
+            continue
+        kill(process.pid)
+        process.join()
+        process = start(folder)
+    process.join()
+
+    assert process.exitcode == 0, (folder / "controller.log").read_text()
+    assert trials(folder) == undisturbed["trials"]
+    runs = folder / "runs" / "sweeps" / "swept" / "runs"
+    finished = [path for path in runs.glob("*/record.json") if json.loads(path.read_text())["state"] == "finished"]
+    assert sorted(path.parent.name.split("-")[2] for path in finished) == [f"{number:04}" for number in range(6)]
+
+
+def kill(process: int) -> None:
+    try:
+        os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        time.sleep(0)
+
+
+def test_a_sweep_is_stopped_extended_and_guarded(sweep: Callable[[int, str], Path]) -> None:
+    folder = sweep(2, "stopped")
+    process = start(folder)
+    journal = folder / "runs" / "sweeps" / "swept" / "journal.jsonl"
+    while not (journal.exists() and '"finished"' in journal.read_text()):
+        time.sleep(0.05)
+    second = start(folder)
+    second.join()
+    assert second.exitcode == 2
+    assert "is alive" in (folder / "controller.log").read_text()
+    os.kill(process.pid, signal.SIGTERM)
+    process.join()
+    assert process.exitcode == 75
+    assert "stopped by SIGTERM; the same command goes on with the sweep" in (folder / "controller.log").read_text()
+
+    whole(folder)
+    first = trials(folder)
+    whole(folder, "--trials", "8")
+
+    assert sorted(trials(folder)) == list(range(8))
+    assert {number: trials(folder)[number] for number in range(6)} == first
+    other = start(folder, "space.model.width=[16, 64]")
+    other.join()
+    assert other.exitcode == 2
+    told = (folder / "controller.log").read_text()
+    assert "sweep swept was begun with other settings:\n  sweep    space.model.width.1: 32 → 64" in told
+    shutil.rmtree(folder / "runs")
