@@ -18,8 +18,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_tracker_that_fails_keeps_no_other_and_gets_the_run_by_a_sync(tmp_path: Path) -> None:
-    (tmp_path / "boards").write_text("a file where the folder should be")
     folder = keep(tmp_path, "[{use: tensorboard, folder: boards}, csv]")
+    boards = folder.parent / "boards"
+    boards.write_text("a file where the folder should be")
     mirror = start_mirror(folder)
     write_rows(folder, 0, 30)
     record(folder, "finished")
@@ -28,12 +29,12 @@ def test_a_tracker_that_fails_keeps_no_other_and_gets_the_run_by_a_sync(tmp_path
     eventually(lambda: told(folder) == {"csv": (30, True), "tensorboard": (0, False)})
     assert steps_in_csv(folder / "trackers" / "csv") == list(range(30))
     end(mirror)  # before it tries the other again
-    (tmp_path / "boards").unlink()
+    boards.unlink()
     came = sync_run(folder)
 
     assert not came.failed
     assert told(folder) == {"csv": (30, True), "tensorboard": (30, True)}
-    assert steps_in_tensorboard(tmp_path / "boards" / folder.name) == list(range(30))
+    assert steps_in_tensorboard(boards / folder.name) == list(range(30))
     assert steps_in_csv(folder / "trackers" / "csv") == list(range(30))
 
 
@@ -79,15 +80,15 @@ def test_a_run_whose_recipe_is_gone_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_variable_is_put_in_when_a_run_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BOARDS", str(tmp_path / "first"))
+    monkeypatch.setenv("BOARDS", "first")
     folder = keep(tmp_path, "[{use: csv, folder: '${env:BOARDS}'}]")
     write_rows(folder, 0, 3)
     record(folder, "finished")
-    monkeypatch.setenv("BOARDS", str(tmp_path / "second"))
+    monkeypatch.setenv("BOARDS", "second")
 
     assert not sync_run(folder).failed
 
-    assert steps_in_csv(tmp_path / "second" / folder.name) == [0, 1, 2]
+    assert steps_in_csv(folder.parent / "second" / folder.name) == [0, 1, 2]
     monkeypatch.delenv("BOARDS")
     came = sync_run(folder)
     assert came.failed

@@ -290,7 +290,7 @@ from lmkit.workers.sync import sync_run
 
 place, trackers, mounted = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 folder = keep(place, trackers)
-disk = folder.parents[1] / mounted if mounted != "trackers" else folder / "trackers"
+disk = folder.parent / mounted if mounted != "trackers" else folder / "trackers"
 disk.mkdir()
 mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "lmkit", str(disk)]
 mounting = subprocess.run(mount, capture_output=True, text=True)
