@@ -499,7 +499,7 @@ def test_an_unknown_job_is_refused_by_name() -> None:
     done = subprocess.run([sys.executable, "-m", "lmkit.workers", "miror"], capture_output=True, text=True)
 
     assert done.returncode == 2
-    assert done.stderr.startswith("no worker's job is called 'miror'; there are mirror")
+    assert done.stderr.startswith("no worker's job is called 'miror'; there are attempt, mirror, ")
 
 
 @contextmanager
