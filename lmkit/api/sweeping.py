@@ -16,7 +16,7 @@ from lmkit.records.lease import take_lease
 from lmkit.records.store import MODEL, runs_folder
 from lmkit.run.progress import NoProgress, Position, Progress
 from lmkit.run.stopping import Stop
-from lmkit.sweep.confirming import confirm
+from lmkit.sweep.confirming import confirm, confirmed, read_confirmation
 from lmkit.sweep.controller import Board, Controller
 from lmkit.sweep.folder import RUNS, Spec, begin_sweep, find_sweep, read_spec, spec_of, sweep_folder
 from lmkit.sweep.jobs import confirm_job, trial_jobs
@@ -30,6 +30,7 @@ from lmkit.workers.mirrors import start_mirrors
 if TYPE_CHECKING:
     from lmkit.kinds.search import Search
     from lmkit.plugins import Plugins
+    from lmkit.sweep.winners import Winners
 
 KEPT = 3
 """Of how many trials, the best, the model stays; as many as are confirmed, where these are more."""
@@ -48,6 +49,29 @@ class SweepResult:
     def trials(self) -> Iterator[Trial]:
         """Its trials, those that are over first."""
         return read_trials(self.folder)
+
+    def winners(self) -> Winners | None:
+        """The best points of the search on fresh seeds, beside the recipe's own settings; None where these runs are
+        not all over, or were not asked for."""
+        asked = read_confirmation(self.folder)
+        if asked is None:
+            return None
+        numbers, seeds = asked
+        known = confirmed(self.folder)
+        if any((number, seed) not in known for number in (None, *numbers) for seed in seeds):
+            return None
+        from lmkit.sweep.winners import judge_winners
+
+        spec = self.spec
+        by_number = {trial.number: trial for trial in self.trials() if trial.number in numbers}
+        return judge_winners(
+            [by_number[number] for number in numbers],
+            {number: [known[number, seed] for seed in seeds] for number in numbers},
+            [known[None, seed] for seed in seeds],
+            seeds,
+            spec.metric,
+            spec.direction,
+        )
 
     def best(self) -> Trial | None:
         """The trial with the best objective."""
@@ -91,7 +115,7 @@ def run_sweep(
     shown, stop = progress or NoProgress(), Stop()
     plugins = installed_plugins()
     measure = spec.metric.rpartition("/")[2]
-    with take_lease(folder), stop.listening(), stop.waiting():
+    with take_lease(folder, "sweep"), stop.listening(), stop.waiting():
         executor = LocalExecutor(folder, loaded.file.parent.resolve(), measure, sweep.executor.workers)
         mirrors = start_mirrors(folder / RUNS) if loaded.recipe.trackers else None
         try:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lmkit.api.sweeping import SweepResult, open_sweep
+from lmkit.cli.sweep_tables import winner_lines, winner_tables
 from lmkit.cli.tables import shown_number
 from lmkit.errors import UsageError
 from lmkit.recipe.document import dump_document
@@ -49,7 +50,9 @@ def show_command(name: str, runs: Path | None, as_json: bool) -> None:
     sweep = open_sweep(name, runs)
     if as_json:
         trials = [_as_json(trial, sweep) for trial in sorted(sweep.trials(), key=lambda trial: trial.number)]
-        print(json.dumps(_summary(sweep) | {"trials": trials}, indent=2, ensure_ascii=False))
+        winners = sweep.winners()
+        told = _summary(sweep) | {"trials": trials, "winners": winners.as_json() if winners else None}
+        print(json.dumps(told, indent=2, ensure_ascii=False))
         return
     tell_sweep(sweep, Console(highlight=False))
 
@@ -84,7 +87,7 @@ def best_command(name: str, runs: Path | None, output: Path | None) -> None:
 def tell_sweep(sweep: SweepResult, console: Console) -> None:
     """The best trials, those that failed, and what to type next."""
     spec, summary = sweep.spec, _summary(sweep)
-    trials = list(sweep.trials())
+    trials, winners = list(sweep.trials()), sweep.winners()
     best = best_trials(trials, spec.direction, SHOWN)
     if best:
         console.print(_table(spec.metric, best))
@@ -96,6 +99,11 @@ def tell_sweep(sweep: SweepResult, console: Console) -> None:
     if summary["unfinished"]:
         state += f", {summary['unfinished']:,} begun and not finished"
     console.print(f"\n{spec.name}  {summary['state']}: {state}: {sweep.folder}", soft_wrap=True)
+    if winners is not None:
+        for confirmations in winner_tables(winners):
+            console.print(confirmations)
+        for line in winner_lines(winners):
+            console.print(line, markup=False, soft_wrap=True)
     if best:
         console.print(f"next: lmkit sweeps best {spec.name} -o best.yaml", soft_wrap=True)
 
@@ -108,7 +116,7 @@ def shown_settings(settings: Mapping[str, Any]) -> str:
 def _table(metric: str, trials: list[Trial]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("trial", justify="right")
-    table.add_column(metric, justify="right")
+    table.add_column(metric, justify="right", overflow="fold")
     keys = list(dict.fromkeys(key for trial in trials for key in trial.settings))
     for key in keys:
         table.add_column(Text(key), overflow="fold")

@@ -51,17 +51,15 @@ class Owner:
         return f"process {self.process.get('id')} on host {self.process.get('host')}"
 
 
-def take_lease(folder: Path) -> Lease:
-    """The right to write a run's folder, until it is closed or this process ends, however it ends.
-
-    Raises UsageError where another process, or this one, has it.
-    """
+def take_lease(folder: Path, what: str = "run") -> Lease:
+    """The right to write the folder of a run, or of `what` it is, until it is closed or this process ends, however it
+    ends. Raises UsageError where another process, or this one, has it."""
     with _mutex:
         with disk_errors(folder):
             place = _place(folder)
         if _held.get(place) == os.getpid():
-            raise UsageError(f"run {folder.resolve().name} is alive: this process has it; wait for its end")
-        file, process = _taken(folder)
+            raise UsageError(f"{what} {folder.resolve().name} is alive: this process has it; wait for its end")
+        file, process = _taken(folder, what)
         _held[place] = os.getpid()
     return Lease(folder, place, file, process)
 
@@ -159,7 +157,7 @@ def _place(folder: Path | str) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _taken(folder: Path) -> tuple[int, Mapping[str, Any]]:
+def _taken(folder: Path, what: str) -> tuple[int, Mapping[str, Any]]:
     """The lease's file, open and locked, and this process, which it names. Raises UsageError for a living owner."""
     path = folder / LEASE
     while True:
@@ -172,7 +170,7 @@ def _taken(folder: Path) -> tuple[int, Mapping[str, Any]]:
                 continue  # its owner removed it while we opened it
             owner = _owner(file)
             if not locked or (owner is not None and owner.lives and not _is_this(owner)):
-                raise UsageError(_refusal(folder, owner))
+                raise UsageError(_refusal(f"{what} {folder.resolve().name}", owner))
             process = this_process()
             with disk_errors(path):
                 _write(file, process)
@@ -231,14 +229,13 @@ def _write(file: int, process: Mapping[str, Any]) -> None:
     os.ftruncate(file, len(text))
 
 
-def _refusal(folder: Path, owner: Owner | None) -> str:
-    name = folder.resolve().name
+def _refusal(name: str, owner: Owner | None) -> str:
     if owner is None:
-        return f"run {name} is alive: another process has it; wait for its end"
-    told = f"run {name} is alive: {owner} has it (last sign of life {owner.age:.0f} s ago)"
+        return f"{name} is alive: another process has it; wait for its end"
+    told = f"{name} is alive: {owner} has it (last sign of life {owner.age:.0f} s ago)"
     if owner.is_here:
         return f"{told}; wait for its end, or end it: kill {owner.process.get('id')}"
     return (
         f"{told}; if that process is surely gone, try again in {max(1.0, PATIENCE - owner.age):.0f} s: "
-        f"another machine's run is free {PATIENCE:.0f} s after its last sign of life"
+        f"what another machine had is free {PATIENCE:.0f} s after its last sign of life"
     )

@@ -31,6 +31,9 @@ def confirm(
     """
     journal = Journal(folder)
     try:
+        asked = [point.number for point in points], list(seeds)
+        if read_confirmation(folder) != asked:
+            journal.add("confirm", points=asked[0], seeds=asked[1])
         known = confirmed(folder)
         waiting = [(point, seed) for point in (None, *points) for seed in seeds if (_number(point), seed) not in known]
         total = (len(points) + 1) * len(seeds)
@@ -63,6 +66,15 @@ def confirm(
         return None if stopping else known
     finally:
         journal.close()
+
+
+def read_confirmation(folder: Path) -> tuple[list[int], list[int]] | None:
+    """The points, by their trials' numbers, and the seeds that were to be confirmed last; None where none were."""
+    found = None
+    for event in read_events(folder):
+        if event["event"] == "confirm":
+            found = event["points"], event["seeds"]
+    return found
 
 
 def confirmed(folder: Path) -> dict[tuple[Point, int], float | None]:

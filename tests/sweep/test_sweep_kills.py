@@ -39,6 +39,7 @@ space:
   optimizer.lr: {log: [1e-4, 1e-2]}
   train.batch_size: [8, 16]
   model.width: [16, 32]
+objective: {metric: validation/loss}
 executor: {workers: WORKERS}
 """
 
@@ -49,7 +50,7 @@ def controller(folder: Path, arguments: tuple[str, ...]) -> None:
     from lmkit.workers import warm
 
     warm._context = lambda: multiprocessing.get_context("fork")  # type: ignore[assignment, return-value]
-    os.environ |= {"LMKIT_CACHE": str(folder / "cache"), "WANDB_MODE": "offline"}
+    os.environ |= {"LMKIT_CACHE": str(folder / "cache"), "LMKIT_RUNS": "runs", "WANDB_MODE": "offline"}
     os.chdir(folder)
     log = os.open(folder / "controller.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     os.dup2(log, 1)
@@ -158,7 +159,7 @@ def test_a_sweep_is_stopped_extended_and_guarded(sweep: Callable[[int, str], Pat
     second = start(folder)
     second.join()
     assert second.exitcode == 2
-    assert "is alive" in (folder / "controller.log").read_text()
+    assert "sweep swept is alive: process" in (folder / "controller.log").read_text()
     os.kill(process.pid, signal.SIGTERM)
     process.join()
     assert process.exitcode == 75
@@ -170,7 +171,8 @@ def test_a_sweep_is_stopped_extended_and_guarded(sweep: Callable[[int, str], Pat
 
     assert sorted(trials(folder)) == list(range(8))
     assert {number: trials(folder)[number] for number in range(6)} == first
-    other = start(folder, "space.model.width=[16, 64]")
+    (folder / "sweep.yaml").write_text((folder / "sweep.yaml").read_text().replace("[16, 32]", "[16, 64]"))
+    other = start(folder)
     other.join()
     assert other.exitcode == 2
     told = (folder / "controller.log").read_text()
