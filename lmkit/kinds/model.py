@@ -6,7 +6,9 @@ A builder is offered `tokenizer`, `target_tokenizer` (the same one where a recip
 
 A model for a `generation` head also has `encode(batch) -> cache` and `step(ids, cache) -> (logits, cache)`,
 so that text can be generated token by token. One that can recompute activations has
-`gradient_checkpointing_enable()`.
+`gradient_checkpointing_enable()`. One may have `shards()`, the modules that `strategy: fsdp` divides among
+the ranks one by one, whose weights nothing but their own forward reads; by default these are the members of its
+`ModuleList`s.
 
 To open a trained model again, its builder is called without training rows: `features` is None, and the saved weights
 are loaded into what it returns. A model with a file format of its own has `save(folder)`, and its builder asks for

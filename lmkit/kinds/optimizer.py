@@ -15,8 +15,13 @@ is the optimizer's to keep until its `step()`: training is never interrupted bet
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from lmkit.component import ComponentConfig
 
 
 class OptimizerConfig(ComponentConfig):
     """What every optimizer's settings have in common: nothing yet but their name."""
+
+    moves_shards: ClassVar[bool] = False
+    """Whether it moves sharded weights (`strategy: fsdp`, torch's DTensors) as it moves whole ones."""

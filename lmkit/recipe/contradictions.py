@@ -14,6 +14,7 @@ from lmkit.errors import Fault
 from lmkit.kinds.data import SPLITS, DataConfig, splits_of
 from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.model import ModelConfig
+from lmkit.kinds.optimizer import OptimizerConfig
 from lmkit.kinds.perturbation import PerturbationConfig
 from lmkit.kinds.task import TaskConfig
 from lmkit.kinds.transform import TransformConfig
@@ -64,6 +65,8 @@ def contradictions(
         yield from _unfit_transforms(tree, task, blocks.get("transforms") or ())
     if data is not None:
         yield from _splits(tree, data, train, settings.get("evaluate", EvaluateConfig()), stages or ())
+    if train is not None and blocks.get("optimizer") is not None:
+        yield from _unsharded(tree, train, blocks["optimizer"])
     yield from _twice(tree, blocks.get("trackers") or ())
     if task is not None:
         yield from _unfit_perturbations(tree, task, blocks.get("perturbations") or ())
@@ -75,6 +78,13 @@ def contradictions(
             yield from _slices(tree, validate, data, task, columns)
         if data is not None and ("validate" in tree.value or "validate" in (stages or ())):
             yield from _judged_split(tree, validate, data)
+
+
+def _unsharded(tree: Node, train: TrainConfig, optimizer: OptimizerConfig) -> Iterator[Fault]:
+    """An optimizer that needs whole weights, with a strategy that divides them."""
+    if train.strategy == "fsdp" and not optimizer.moves_shards:
+        message = f"'fsdp' shards the weights, and optimizer {optimizer.use!r} moves whole ones; 'ddp' keeps them whole"
+        yield Fault(tree.find(("train", "strategy")).place, "train.strategy", message, owner=CORE)
 
 
 def _twice(tree: Node, trackers: Sequence[ComponentConfig | None]) -> Iterator[Fault]:

@@ -113,8 +113,9 @@ class TrainConfig(Settings):
     devices: Count = 1
     """How many devices (on `cpu`: processes) share the work."""
 
-    strategy: Literal["auto", "ddp"] = "auto"
-    """How several devices share it; `auto` is `ddp` (each holds the whole model) for more than one."""
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    """How several devices share it. With `ddp`, which `auto` is for more than one, each holds the whole model; with
+    `fsdp` a part of the weights, of their gradients and of the optimizer's state, for models that do not fit one."""
 
     threads: Count | None = None
     """Processor threads for tensor arithmetic; by default one for each core this process may use."""
@@ -151,9 +152,11 @@ class TrainConfig(Settings):
     """Processes that prepare batches; 0 prepares them in the training process, which suffices for text."""
 
     @model_validator(mode="after")
-    def _ddp_has_devices_to_share(self) -> TrainConfig:
-        if self.strategy == "ddp" and self.devices == 1:
-            raise ValueError("strategy 'ddp' shares work between devices; 'devices' is 1")
+    def _a_strategy_has_devices_to_share(self) -> TrainConfig:
+        if self.strategy != "auto" and self.devices == 1:
+            raise ValueError(f"strategy {self.strategy!r} shares work between devices; 'devices' is 1")
+        if self.strategy == "fsdp" and self.precision == 16:
+            raise ValueError("strategy 'fsdp' computes in bf16 or 32, 'precision' is 16; 'auto' chooses")
         return self
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.strategies import Strategy
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -26,7 +28,7 @@ from lmkit.data.batching import (
     training_loader,
 )
 from lmkit.errors import DataError, PluginError, TrainingError, UsageError
-from lmkit.recipe.schema import Recipe
+from lmkit.recipe.schema import Recipe, TrainConfig
 from lmkit.records.checkpoints import best_path
 from lmkit.records.metrics import MetricsWriter
 from lmkit.run.checkpoints import Checkpoint, Checkpoints, WholeFiles, load_state, read_checkpoint, save_state
@@ -34,6 +36,7 @@ from lmkit.run.group import Member, said, summed
 from lmkit.run.learner import Learner, WriteRow, watched
 from lmkit.run.parts import Parts
 from lmkit.run.progress import Position, Progress
+from lmkit.run.sharding import Sharded, ShardedLearner, whole_state
 from lmkit.run.speed import LIGHTNING_NAMES, Hardware
 from lmkit.run.stopping import Stop
 
@@ -94,8 +97,12 @@ def train(
         if watches and (not learner.history or learner.history[-1][0] != trainer.global_step):
             trainer.validate(learner, validation, verbose=False)  # training ended between two validations
     (examples,) = map(int, summed(learner.examples))
+    if learner.model is not parts.model:
+        state = whole_state(learner.model)
+        if hardware.rank == 0:
+            parts.model.load_state_dict(state)
     if hardware.rank == 0:
-        best.restore(learner)
+        best.restore(learner, parts.model)
     kept = best.step if best.step is not None else trainer.global_step
     return Trained(
         steps=trainer.global_step,
@@ -155,8 +162,10 @@ class KeepBest(pl.Callback):
         if not self.active or math.isnan(value) or value <= self._best:
             return
         self._best, self.step = value, step
-        if trainer.is_global_zero and not self._is_last(trainer):
-            save_state(best_path(self.folder, step), pl_module.model.state_dict())
+        if not self._is_last(trainer):
+            state = whole_state(pl_module.model)
+            if trainer.is_global_zero:
+                save_state(best_path(self.folder, step), state)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self._best, "step": self.step}
@@ -164,10 +173,10 @@ class KeepBest(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._best, self.step = state_dict["best"], state_dict["step"]
 
-    def restore(self, learner: Learner) -> None:
+    def restore(self, learner: Learner, model: nn.Module) -> None:
         """Put the best weights back, where training went on after them."""
         if self.step is not None and self.step != learner.history[-1][0]:
-            learner.model.load_state_dict(load_state(best_path(self.folder, self.step)))
+            model.load_state_dict(load_state(best_path(self.folder, self.step)))
 
     def _is_last(self, trainer: pl.Trainer) -> bool:
         return trainer.global_step >= trainer.max_steps
@@ -237,8 +246,10 @@ def _training_batches(recipe: Recipe, parts: Parts, hardware: Hardware) -> Train
 
 def _learner(recipe: Recipe, parts: Parts, steps: int, catalog: Catalog, write_row: WriteRow) -> Learner:
     watched_splits = [name for name in ("validation",) if name in parts.data.features]
-    return Learner(
-        parts.model,
+    # What is sharded stays so: a copy is, and what comes of it is put into the model that was built.
+    sharded = recipe.train.strategy == "fsdp"
+    return (ShardedLearner if sharded else Learner)(
+        copy.deepcopy(parts.model) if sharded else parts.model,
         parts.task,
         parts.metrics,
         {name: parts.task.references(parts.data.rows.splits[name]) for name in watched_splits},
@@ -256,7 +267,7 @@ def _trainer(
     return pl.Trainer(
         accelerator={"cuda": "gpu"}.get(hardware.device, hardware.device),
         devices=settings.devices,
-        strategy="ddp" if hardware.world > 1 else "auto",
+        strategy=_strategy(settings, hardware),
         precision=LIGHTNING_NAMES[hardware.precision],
         max_epochs=settings.epochs if settings.epochs or settings.steps else 1,
         max_steps=steps,
@@ -268,6 +279,12 @@ def _trainer(
         **_validation_times(recipe),
         **QUIET,
     )
+
+
+def _strategy(settings: TrainConfig, hardware: Hardware) -> Strategy | str:
+    if settings.strategy == "fsdp":
+        return Sharded(hardware.world)
+    return "ddp" if hardware.world > 1 else "auto"
 
 
 def _optimizers(recipe: Recipe, model: nn.Module, steps: int, catalog: Catalog, watches: bool) -> OptimizerLRScheduler:

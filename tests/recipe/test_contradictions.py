@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lmkit.builtin.optimizers.config import AdamWConfig
 from lmkit.recipe.schema import Recipe
 
 Load = Callable[..., Recipe]
@@ -165,3 +166,33 @@ def test_another_fault_of_its_block_hides_no_monitor_that_nothing_measures(
 
     assert len(told) == count
     assert ("no metric measures 'acuracy'; did you mean 'accuracy'?" in "\n".join(told)) == (count == 2)
+
+
+def test_a_strategy_that_shards_weights_with_an_optimizer_that_needs_them_whole(
+    load: Load, faults: Faults, minimal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sharded = minimal + "train: {devices: 2, strategy: fsdp}\n"
+    assert load(sharded)
+
+    monkeypatch.setattr(AdamWConfig, "moves_shards", False)
+
+    assert faults(sharded) == [
+        "recipe.yaml:7:31  train.strategy: 'fsdp' shards the weights, and optimizer 'adamw' moves whole ones; "
+        "'ddp' keeps them whole (the core)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("train", "told"),
+    [
+        ("{strategy: fsdp}", "strategy 'fsdp' shares work between devices; 'devices' is 1"),
+        ("{strategy: ddp}", "strategy 'ddp' shares work between devices; 'devices' is 1"),
+        ("{strategy: fsdp, devices: 2, precision: 16}", "strategy 'fsdp' computes in bf16 or 32, 'precision' is 16"),
+    ],
+)
+def test_a_strategy_that_has_nothing_to_share_or_cannot_compute_so(
+    faults: Faults, minimal: str, train: str, told: str
+) -> None:
+    (line,) = faults(minimal + f"train: {train}\n")
+
+    assert told in line

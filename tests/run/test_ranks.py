@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from lmkit import load_recipe, run_recipe
+from lmkit import load_recipe, resume_run, run_recipe
 from lmkit.api import Run
 from lmkit.records.metrics import read_metrics
 from lmkit.records.store import runs_folder
+from tests.run.kills import differences, run_in
 
 pytestmark = pytest.mark.slow
 
@@ -24,16 +29,53 @@ ALIKE = ["model.dropout=0.0", "train.length_batches=false", "train.epochs=2", "t
 TOLERANCE = 1e-5
 """How far a logged value may be from that of one process, in parts of it; the largest seen was 2e-6."""
 
+SMALL = """\
+optimizer: {use: adamw, lr: 3e-3}
+train: {threads: 1, accelerator: cpu, precision: 32, clip_norm: 0.1}
+evaluate: {resamples: 50}
+"""
+
 TAGGING = """\
 name: tags
 data: {use: jsonl, path: tags.jsonl, split: {train: 0.6, validation: 0.2, test: 0.2}}
 task: token-classification
 tokenizer: {use: wordpiece, vocab_size: 200}
 model: {use: transformer-encoder, layers: 1, width: 32, heads: 2}
-optimizer: {use: adamw, lr: 3e-3}
-train: {threads: 1, accelerator: cpu, precision: 32}
-evaluate: {resamples: 50}
 """
+
+TRANSLATING = """\
+name: texts
+data: {use: jsonl, path: texts.jsonl, split: {train: 0.6, validation: 0.2, test: 0.2}}
+task: {use: translation, max_target_length: 12}
+tokenizer: {use: bpe, vocab_size: 200}
+model: {use: encoder-decoder, encoder_layers: 2, decoder_layers: 1, width: 32, heads: 2}
+"""
+
+
+@pytest.fixture
+def tagging(tmp_path: Path) -> Path:
+    """Names are to be found in texts of very different lengths."""
+    chance = random.Random(0)
+    rows = []
+    for number in range(150):
+        words = [chance.choice(["Ada", "Alan", "was", "in", "Paris"]) for _ in range(chance.randint(1, 9))]
+        rows.append({"tokens": words, "tags": ["B-PER" if word[0] == "A" else "O" for word in words], "id": number})
+    (tmp_path / "tags.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "tags.yaml").write_text(TAGGING + SMALL)
+    return tmp_path / "tags.yaml"
+
+
+@pytest.fixture
+def translating(tmp_path: Path) -> Path:
+    """Words are to be written backwards: what is generated has another length for each text."""
+    chance = random.Random(0)
+    rows = []
+    for number in range(150):
+        words = chance.choices(["red", "blue", "small", "old", "house", "tree"], k=chance.randint(1, 6))
+        rows.append({"source": f"{' '.join(words)} {number}", "target": f"{number} {' '.join(reversed(words))}"})
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "texts.yaml").write_text(TRANSLATING + SMALL)
+    return tmp_path / "texts.yaml"
 
 
 def run(recipe_file: Path, *overrides: str) -> Run:
@@ -61,9 +103,10 @@ def assert_alike(one: Run, other: Run) -> None:
     assert not list(other.folder.glob("rank-*.log"))
 
 
-def test_two_ranks_train_like_one_process_with_batches_twice_as_large(recipe_file: Path) -> None:
-    one = run(recipe_file, "train.batch_size=20")  # of 96 rows the last batch has 16: one rank gets 10, the other 6
-    two = run(recipe_file, "train.batch_size=10", "train.devices=2")
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_ranks_train_like_one_process_with_batches_twice_as_large(translating: Path, strategy: str) -> None:
+    one = run(translating, "train.batch_size=26", "train.keep=best")  # of 90 rows, the last batch has 12
+    two = run(translating, "train.batch_size=13", "train.keep=best", "train.devices=2", f"train.strategy={strategy}")
 
     assert_alike(one, two)
     weights = [load_file(done.folder / "model" / "model.safetensors") for done in (one, two)]
@@ -72,23 +115,27 @@ def test_two_ranks_train_like_one_process_with_batches_twice_as_large(recipe_fil
     assert not {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "NODE_RANK", "LOCAL_RANK"} & set(os.environ)
 
 
-def test_three_ranks_that_accumulate_train_like_one_process_where_each_token_weighs_the_same(tmp_path: Path) -> None:
-    chance = random.Random(0)
-    rows = []
-    for number in range(150):
-        words = [chance.choice(["Ada", "Alan", "was", "in", "Paris"]) for _ in range(chance.randint(1, 9))]
-        rows.append({"tokens": words, "tags": ["B-PER" if word[0] == "A" else "O" for word in words], "id": number})
-    (tmp_path / "tags.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    recipe_file = tmp_path / "recipe.yaml"
-    recipe_file.write_text(TAGGING)
-
-    one = run(recipe_file, "train.batch_size=24")
-    three = run(recipe_file, "train.batch_size=4", "train.accumulate=2", "train.devices=3")
+def test_three_ranks_that_accumulate_train_like_one_process_where_each_token_weighs_the_same(tagging: Path) -> None:
+    one = run(tagging, "train.batch_size=24")
+    three = run(tagging, "train.batch_size=4", "train.accumulate=2", "train.devices=3")
 
     assert_alike(one, three)
 
 
-def test_after_a_run_on_two_ranks_the_same_process_can_make_another(recipe_file: Path) -> None:
-    states = [run(recipe_file, "train.devices=2", "train.steps=2").record.state for _ in range(2)]
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_ranks_that_were_killed_go_on_bit_by_bit_the_same(translating: Path, tmp_path: Path, strategy: str) -> None:
+    changes = [f"train.strategy={strategy}", "train.devices=2", "train.batch_size=9", "train.epochs=3"]
+    changes += ["train.checkpoint={every: {steps: 3}, keep: 2, keep_after: true}", "train.log_every=1"]
+    whole = run_recipe(load_recipe(translating, changes), base=tmp_path, runs=tmp_path / "whole")
+    command = [sys.executable, "-m", "lmkit", "run", str(translating), "--runs", str(tmp_path / "runs"), *changes]
+    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while not list(tmp_path.glob("runs/*/checkpoints/step-6.ckpt")):
+        assert killed.poll() is None
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
 
-    assert states == ["finished", "finished"]
+    resumed = resume_run(run_in(tmp_path / "runs").name, runs=tmp_path / "runs")
+
+    assert resumed.record.resumed
+    assert differences(whole.folder, resumed.folder) == []

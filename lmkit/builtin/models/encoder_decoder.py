@@ -118,6 +118,11 @@ class EncoderDecoder(nn.Module):
         """Keep no layer's activations for the backward pass: less memory, about a third more time."""
         self.recomputes = True
 
+    def shards(self) -> list[nn.Module]:
+        """What can be sharded apart; the decoder's attention cannot, of which `encode` uses the projections alone."""
+        decoder = cast("Iterable[DecoderLayer]", self.decoder)
+        return [*self.encoder, *(layer.feedforward for layer in decoder)]
+
     @property
     def output_weight(self) -> Tensor:
         """(V, D) what the last states are multiplied with to score the next token."""

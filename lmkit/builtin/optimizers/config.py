@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
@@ -13,6 +13,8 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 class AdamConfig(OptimizerConfig):
     """Adam (Kingma & Ba, 2015)."""
+
+    moves_shards: ClassVar[bool] = True
 
     use: Literal["adam"]
 
@@ -37,6 +39,8 @@ class AdamWConfig(AdamConfig):
 
 class SgdConfig(OptimizerConfig):
     """Stochastic gradient descent with momentum."""
+
+    moves_shards: ClassVar[bool] = True
 
     use: Literal["sgd"]
 

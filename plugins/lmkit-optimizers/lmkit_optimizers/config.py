@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
@@ -27,6 +27,8 @@ class DecayedConfig(OptimizerConfig):
 
 class LionConfig(DecayedConfig):
     """The sign of an interpolated momentum: one buffer, and steps of one size for all weights (Chen et al., 2023)."""
+
+    moves_shards: ClassVar[bool] = True
 
     use: Literal["lion"]
 
@@ -145,6 +147,8 @@ class ScheduleFreeAdamWConfig(DecayedConfig):
     """AdamW whose weights are measured and kept as an average over training, which takes the place of a falling rate
     (Defazio et al., 2024). Use it with the scheduler `constant` and a warm-up: none that falls is needed."""
 
+    moves_shards: ClassVar[bool] = True
+
     use: Literal["schedule-free-adamw"]
 
     lr: PositiveFloat = 2.5e-3
@@ -252,6 +256,8 @@ class SophiaConfig(DecayedConfig):
 
 class AdemamixConfig(DecayedConfig):
     """AdamW with a second, slow running mean of gradients added to the first (Pagliardini et al., 2024)."""
+
+    moves_shards: ClassVar[bool] = True
 
     use: Literal["ademamix"]
 
@@ -362,6 +368,8 @@ class StableAdamWConfig(DecayedConfig):
 class GramsConfig(DecayedConfig):
     """AdamW whose steps have the size that momentum gives and the sign of the gradient (Cao et al., 2024)."""
 
+    moves_shards: ClassVar[bool] = True
+
     use: Literal["grams"]
 
     betas: tuple[Decay, Decay] = (0.9, 0.999)
@@ -375,6 +383,8 @@ class RadamConfig(DecayedConfig):
     """AdamW that is not adaptive until its mean of squares can be trusted, in place of a warm-up (Liu et al., 2020).
     Until then it is gradient descent with momentum."""
 
+    moves_shards: ClassVar[bool] = True
+
     use: Literal["radam"]
 
     betas: tuple[Decay, Decay] = (0.9, 0.999)
@@ -386,6 +396,8 @@ class RadamConfig(DecayedConfig):
 
 class AdabeliefConfig(DecayedConfig):
     """AdamW that divides by how far gradients lie from their running mean, not from nought (Zhuang et al., 2020)."""
+
+    moves_shards: ClassVar[bool] = True
 
     use: Literal["adabelief"]
 
