@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 WAIT = 30.0
 """Seconds that a rank is given to end after training has."""
 
-GRACE = 3.0
+GRACE = 2.0
 """Seconds that rank 0 is given to find by itself that another rank is gone, and then to come to an end."""
 
 POLL = 0.2
