@@ -23,6 +23,7 @@ from lmkit.recipe.load import typed_recipe
 from lmkit.recipe.schema import Recipe
 from lmkit.records.measurement import rows_name
 from lmkit.records.metrics import read_metrics
+from lmkit.records.predictions import read_predictions
 from lmkit.records.record import RunRecord
 from lmkit.records.store import METRICS, PREDICTIONS, RECIPE, find_run, read_record, runs_folder
 
@@ -60,13 +61,14 @@ class Run:
         return pa.Table.from_pylist(_even(list(read_metrics(self.folder / METRICS))))
 
     def predictions(self, split: str) -> pa.Table:
-        """What the model answered to each row of an evaluated split. Raises UsageError where there are none."""
-        import pyarrow.parquet as pq
+        """What the model answered to each row of an evaluated split.
 
+        Raises UsageError where there are none, or they are damaged.
+        """
         kept = {path.stem: path for path in sorted((self.folder / PREDICTIONS).glob("*.parquet"))}
         if split not in kept:
             raise UsageError(f"run {self.id} has no predictions of {split!r}; it has {', '.join(kept) or 'none'}")
-        return pq.read_table(kept[split])
+        return read_predictions(kept[split])
 
     def model(self) -> nn.Module:
         """The trained torch module, in evaluation mode: one's own to change, since each call opens it anew.

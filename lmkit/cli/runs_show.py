@@ -51,17 +51,18 @@ def show_command(wanted: str, folder: Path | None, as_json: bool) -> None:
     if record.reproduces:
         say(f"  again     of {record.reproduces}")
     if record.data:
-        rows = ", ".join(f"{name} {count:,}" for name, count in record.data["rows"].items())
-        say(f"  data      {rows}; vocabulary {record.data['vocabulary']:,}")
-        say(f"  model     {record.data['trained_parameters']:,} trained parameters")
+        rows = ", ".join(f"{name} {count:,}" for name, count in record.data.get("rows", {}).items())
+        say(f"  data      {rows}; vocabulary {record.data.get('vocabulary', 0):,}")
+        say(f"  model     {record.data.get('trained_parameters', 0):,} trained parameters")
     if record.decisions:
         say("  decided   " + ", ".join(f"{key} {value}" for key, value in record.decisions.items()))
     if record.training:
         rate = record.training.get("examples_per_second")
         shown = f", {rate:,.0f} rows/s" if rate else ""
-        say(f"  trained   {record.training['steps']:,} steps, {record.training['epochs']:g} epochs{shown}")
+        steps, epochs = record.training.get("steps", 0), record.training.get("epochs", 0.0)
+        say(f"  trained   {steps:,} steps, {epochs:g} epochs{shown}")
     commit = record.provenance.get("git") or {}
-    known = f", commit {commit['commit'][:10]}{' (changed)' if commit['dirty'] else ''}" if commit else ""
+    known = f", commit {commit.get('commit', '?')[:10]}{' (changed)' if commit.get('dirty') else ''}" if commit else ""
     say(f"  code      lmkit {record.provenance.get('lmkit')}{known}")
     say(f"  folder    {run}")
     for account in read_accounts(run):
@@ -141,7 +142,8 @@ def _of_what(told: dict[str, Any]) -> str:
     left_out = told.get("left_out")
     if isinstance(left_out, dict) and left_out:
         parts.append(f"without rows of unknown labels ({', '.join(f'{name} {n}' for name, n in left_out.items())})")
-    parts += [str(override) for override in told.get("overrides") or ()]
+    overrides = told.get("overrides")
+    parts += [str(override) for override in overrides] if isinstance(overrides, list) else []
     return f"  {', '.join(parts)}" if parts else ""
 
 
@@ -153,6 +155,6 @@ def _measured(told: dict[str, Any]) -> Iterator[Table | str]:
         yield from [
             result_table(split, SplitResult.model_validate(result)) for split, result in told["results"].items()
         ]
-    except (KeyError, AttributeError, ValueError):
+    except (KeyError, AttributeError, TypeError, ValueError):
         numbers = {key: value for key, value in flat(told).items() if isinstance(value, int | float)}
         yield "\n".join(f"  {key} {shown_value(key, value)}" for key, value in numbers.items())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lmkit.errors import LmkitError
-from lmkit.records.files import write_json
+from lmkit.records.files import read_json, write_json
 from lmkit.records.store import METRICS, TRACKERS
 from lmkit.redaction import redacted_value
 
@@ -76,7 +75,7 @@ def reopen_accounts(run_folder: Path) -> None:
 def read_object(path: Path) -> dict[str, Any]:
     """A JSON object, empty where the file is missing or damaged."""
     try:
-        value = json.loads(path.read_bytes())
+        value = read_json(path)
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -84,7 +83,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def count_rows(path: Path) -> int:
     """The whole lines of a file; none where there is no file."""
-    if not path.exists():
+    if not path.is_file():
         return 0
     with path.open("rb") as file:
         return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
@@ -97,15 +96,19 @@ def _accounts(run_folder: Path) -> list[Account]:
 
 
 def _account(run_folder: Path, name: str, told: Mapping[str, Any]) -> Account:
-    folder = told.get("folder")
+    folder, rows, process = told.get("folder"), told.get("rows"), told.get("process")
     return Account(
         tracker=name,
-        rows=told.get("rows") or 0,
+        rows=rows if isinstance(rows, int) else 0,
         of=0,
         complete=told.get("complete") is True,
         offline=told.get("mode") == "offline",
-        error=told.get("error"),
-        note=told.get("note"),
-        place=told.get("url") or (str(run_folder / folder) if folder else None),
-        process=told.get("process"),
+        error=_text(told.get("error")),
+        note=_text(told.get("note")),
+        place=_text(told.get("url")) or (str(run_folder / folder) if isinstance(folder, str) and folder else None),
+        process=process if isinstance(process, int) else None,
     )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

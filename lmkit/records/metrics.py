@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lmkit.errors import UsageError
 from lmkit.records.files import disk_errors, write_text
 
 
@@ -66,10 +67,23 @@ def length_before(path: Path, stage: str) -> int:
 
 
 def read_metrics(path: Path, start: int = 0) -> Iterator[dict[str, Any]]:
-    """The whole rows of a metrics file from row number `start` on; a torn last line is left for later."""
-    if not path.exists():
+    """The whole rows of a metrics file from row number `start` on; a torn last line is left for later.
+
+    Raises UsageError for a line that is no row.
+    """
+    if not path.is_file():
         return
     with path.open("rb") as file:
         for number, line in enumerate(file):
             if number >= start and line.endswith(b"\n"):
-                yield json.loads(line)
+                yield _row(path, number, line)
+
+
+def _row(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as cause:
+        raise UsageError(f"this run's metrics are damaged: {path}:{number + 1}: {cause}") from cause
+    if not isinstance(row, dict):
+        raise UsageError(f"this run's metrics are damaged: {path}:{number + 1}: a row is an object")
+    return row

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 FORMAT: Literal[1] = 1
 
@@ -64,6 +65,51 @@ class Resumption(BaseModel):
     """What had changed since it began, and was allowed."""
 
 
+class _Known(TypedDict, total=False):
+    """What is kept in a record may grow; what is read of it has these types."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+
+class _Git(_Known, total=False):
+    commit: str
+    dirty: bool
+
+
+class _Provenance(_Known, total=False):
+    lmkit: str
+    base: str
+    command: list[str]
+    git: _Git | None
+    packages: dict[str, str]
+    plugins: dict[str, Any]
+    process: dict[str, Any]
+
+
+class _Data(_Known, total=False):
+    content: str
+    rows: dict[str, int]
+    labels: list[str]
+    vocabulary: int
+    trained_parameters: int
+
+
+class _Training(_Known, total=False):
+    steps: int
+    epochs: float
+    examples_per_second: float | None
+
+
+def _shaped(shape: type[_Known]) -> AfterValidator:
+    """Checks the known values of a mapping, which stays as it is."""
+
+    def check(value: dict[str, Any]) -> dict[str, Any]:
+        TypeAdapter(shape).validate_python(value)
+        return value
+
+    return AfterValidator(check)
+
+
 class RunRecord(BaseModel):
     """Written first as "running", last as what came of it, and never after that."""
 
@@ -85,15 +131,15 @@ class RunRecord(BaseModel):
     """The id of the run that this one repeats, made by `lmkit reproduce`."""
     lower_is_better: tuple[str, ...] = ("loss",)
     """The measures of which less is better; of all others, more is."""
-    provenance: dict[str, Any] = {}
+    provenance: Annotated[dict[str, Any], _shaped(_Provenance)] = {}
     """Command line, host, process, processor, packages, plugins and the code's commit."""
     decisions: dict[str, Any] = {}
     """What the run measured or found and decided by: precision, threads, device, the weights that were kept."""
-    data: dict[str, Any] = {}
+    data: Annotated[dict[str, Any], _shaped(_Data)] = {}
     """Fingerprint of the source, rows of each split, labels."""
     seconds: dict[str, float] = {}
     """Wall time of each part of the run, in seconds."""
-    training: dict[str, Any] = {}
+    training: Annotated[dict[str, Any], _shaped(_Training)] = {}
     """Steps, epochs, the best validation, examples a second."""
     results: dict[str, SplitResult] = {}
     """What was measured, by split."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import gc
-import json
 import os
 import re
 import secrets
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmkit.errors import UsageError
-from lmkit.records.files import disk_errors, write_json, write_text
+from lmkit.records.files import disk_errors, read_json, write_json, write_text
 from lmkit.records.lease import read_owner
 from lmkit.records.process import lives
 from lmkit.redaction import redacted, redacted_value
@@ -46,6 +45,9 @@ ID = re.compile(r"\d{8}T\d{6}Z-.+-[0-9a-f]{4}")
 
 MOST = 5
 """Runs that a message names, the newest first."""
+
+STATES = ("running", "finished", "failed", "interrupted")
+"""What a run's record can say of it."""
 
 REMOVED = ".removed-"
 """What the name of a run begins with while its files are deleted."""
@@ -116,7 +118,7 @@ def write_recipe(folder: Path, recipe: Mapping[str, Any]) -> None:
 def read_settings(folder: Path) -> dict[str, Any]:
     """The settings of a run's recipe by dotted keys, such as `optimizer.lr` and `metrics.0.use`; empty without one."""
     try:
-        settings = json.loads((folder / SETTINGS).read_bytes())
+        settings = read_json(folder / SETTINGS)
         return settings if isinstance(settings, dict) else {}
     except (OSError, ValueError):
         pass
@@ -150,8 +152,7 @@ def read_summary(folder: Path | str) -> dict[str, Any]:
     A run that died before it could say so has the state "died".
     """
     try:
-        with open(os.path.join(folder, SUMMARY), "rb", buffering=0) as file:  # a Path takes as long as the rest
-            summary: dict[str, Any] = json.loads(file.read())
+        summary: dict[str, Any] = read_json(os.path.join(folder, SUMMARY))
         if _is_summary(summary):
             return summary | {"id": os.path.basename(folder), "state": state_of(summary, folder)}
     except (OSError, ValueError):
@@ -261,10 +262,16 @@ def _no_garbage_collection() -> Iterator[None]:
 
 def _is_summary(value: Any) -> bool:
     """Whether a listing can show it."""
-    if not (isinstance(value, dict) and isinstance(value.get("id"), str) and isinstance(value.get("state"), str)):
+    if not isinstance(value, dict) or value.get("state") not in STATES or not isinstance(value.get("id"), str):
         return False
-    values, failure = value.get("values") or {}, value.get("failure")
-    if not isinstance(values, dict) or not (failure is None or isinstance(failure, str)):
+    values, failure, process = value.get("values") or {}, value.get("failure"), value.get("process") or {}
+    if (
+        not isinstance(values, dict)
+        or not isinstance(process, dict)
+        or not (failure is None or isinstance(failure, str))
+    ):
+        return False
+    if not isinstance(value.get("lower_is_better") or [], list) or not isinstance(value.get("name"), str):
         return False
     return {float, int, type(None)}.issuperset(map(type, [*values.values(), value.get("seconds")]))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from lmkit.errors import DataError, UsageError
 from lmkit.kinds.data import DataConfig, Source
 from lmkit.recipe.environment import resolved
 from lmkit.recipe.schema import Recipe
+from lmkit.records.files import read_json
 from lmkit.records.measurement import Measurement, check_rows_name, measurement_path, new_name, write_measurement
 from lmkit.records.record import RunRecord, SplitResult
 from lmkit.records.store import LEDGER, read_record
@@ -211,9 +211,9 @@ def _parts(trained: TrainedModel, metrics: Sequence[NamedMetric], split: str, ta
 def _majority(folder: Path, recipe: Recipe, references: Sequence[Any]) -> dict[str, list[Any]]:
     """The baseline that needs no training rows: always their commonest label, which the run's ledger tells."""
     try:
-        counts = json.loads((folder / LEDGER).read_text(encoding="utf-8"))["splits"]["train"]["labels"]
+        counts = read_json(folder / LEDGER)["splits"]["train"]["labels"]
         commonest = min(counts, key=lambda label: (-counts[label], label))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
     if recipe.task.answer == "tags":
         return {"majority": [[commonest] * len(tags) for tags in references]}

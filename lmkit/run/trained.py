@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from lmkit.recipe.document import read_document
 from lmkit.recipe.environment import resolved
 from lmkit.recipe.load import typed_recipe
 from lmkit.recipe.schema import Recipe
+from lmkit.records.files import read_json
 from lmkit.records.record import RunRecord
 from lmkit.records.store import MODEL, RECIPE, read_record
 from lmkit.run.memory import memory_errors
@@ -74,7 +74,7 @@ def open_trained(folder: Path, plugins: Plugins) -> TrainedModel:
     if not saved.is_dir():
         raise UsageError(_no_model(record))
     recipe = typed_recipe(read_document(folder / RECIPE), plugins.catalog)
-    labels = tuple(_read(saved / LABELS, lambda path: json.loads(path.read_text(encoding="utf-8"))))
+    labels = _read(saved / LABELS, _labels)
     tokenizer = _read(saved, Tokenizer.load)
     target_tokenizer = _read(saved / TARGET, Tokenizer.load) if (saved / TARGET).is_dir() else tokenizer
     tokenizers = (tokenizer, target_tokenizer)
@@ -194,6 +194,13 @@ def _read(path: Path, read: Callable[[Path], Read]) -> Read:
     except Exception as cause:
         reason, *_ = [*str(cause).strip().splitlines(), type(cause).__name__]
         raise UsageError(f"this run's model is damaged: {path} cannot be read: {reason}") from cause
+
+
+def _labels(path: Path) -> tuple[str, ...]:
+    labels = read_json(path)
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ValueError("it holds no list of labels")
+    return tuple(labels)
 
 
 def _no_model(record: RunRecord) -> str:

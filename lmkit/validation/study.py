@@ -150,6 +150,8 @@ def read_study(folder: Path) -> Study:
         return Study.model_validate_json(path.read_bytes())
     except FileNotFoundError as cause:
         raise UsageError(f"run {folder.name} was not validated; `lmkit validate {folder.name}` does it") from cause
+    except OSError as cause:
+        raise UsageError(f"this run's verdict cannot be read: {path}: {cause.strerror}") from cause
     except ValidationError as cause:
         fault = cause.errors(include_url=False)[0]
         where = ".".join(map(str, fault["loc"]))

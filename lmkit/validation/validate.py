@@ -25,6 +25,7 @@ from lmkit.recipe.environment import resolved
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import write_atomic, write_json
 from lmkit.records.measurement import measurement_path, new_name
+from lmkit.records.predictions import read_predictions
 from lmkit.records.record import Interval
 from lmkit.records.store import PREDICTIONS, VERDICT
 from lmkit.run.own_rows import own_rows, untransformed
@@ -156,7 +157,7 @@ class _Answering:
         table = self.rows.splits[split]
         path = self.folder / PREDICTIONS / f"{split}.parquet"
         if path.is_file():
-            kept = pq.read_table(path)
+            kept = read_predictions(path)
             if kept[ROW].equals(table[ROW]):
                 return {name: kept[name].to_pylist() for name in kept.column_names}
         found = self.to(self.written[split], f"answer {split}")

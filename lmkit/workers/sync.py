@@ -50,7 +50,10 @@ def sync_run(run_folder: Path) -> Synced:
     if not trackers:
         return Synced(reason="its recipe names no tracker")
     folder = run_folder.resolve()
-    (folder / TRACKERS).mkdir(exist_ok=True)
+    try:
+        (folder / TRACKERS).mkdir(exist_ok=True)
+    except OSError as cause:
+        return Synced(error=f"its trackers' folder is damaged: {cause.strerror}: {folder / TRACKERS}")
     done = subprocess.run(
         [sys.executable, "-P", "-m", "lmkit.workers", "sync", str(folder)],
         stdin=subprocess.DEVNULL,
