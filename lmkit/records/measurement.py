@@ -53,7 +53,7 @@ def new_name(run: Path, what: str) -> str:
 
 def rows_name(path: Path) -> str:
     """What the rows of a file are called, which is part of files' names: that of the file without its ending."""
-    return re.sub(r"[^\w-]+", "-", path.name.partition(".")[0])[:60] or "rows"
+    return re.sub(r"[^\w -]+", "-", path.name.partition(".")[0])[:60].strip() or "rows"
 
 
 def check_rows_name(name: str) -> None:

@@ -271,7 +271,7 @@ def _is_summary(value: Any) -> bool:
         or not (failure is None or isinstance(failure, str))
     ):
         return False
-    if not isinstance(value.get("lower_is_better") or [], list) or not isinstance(value.get("name"), str):
+    if not isinstance(value.get("lower_is_better") or [], list) or not isinstance(value.get("name") or "", str):
         return False
     return {float, int, type(None)}.issuperset(map(type, [*values.values(), value.get("seconds")]))
 
