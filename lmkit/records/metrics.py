@@ -59,8 +59,8 @@ def length_before(path: Path, stage: str) -> int:
     length = 0
     if path.exists():
         with path.open("rb") as file:
-            for line in file:
-                if not line.endswith(b"\n") or json.loads(line).get("stage") == stage:
+            for number, line in enumerate(file):
+                if not line.endswith(b"\n") or _row(path, number, line).get("stage") == stage:
                     break
                 length += len(line)
     return length
