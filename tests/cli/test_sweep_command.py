@@ -1,0 +1,125 @@
+"""`lmkit sweep` and `lmkit sweeps`: what they check, list and tell, and what a sweep comes to."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Call = Callable[..., Any]
+
+RECIPE = """\
+name: tiny
+data: {use: jsonl, path: rows.jsonl, split: {train: 0.6, validation: 0.2, test: 0.2, stratify: label}}
+task: text-classification
+tokenizer: {use: wordpiece, vocab_size: 300}
+model: {use: lstm, width: 8, hidden: 8}
+optimizer: adamw
+train: {epochs: 1, batch_size: 16, accelerator: cpu, precision: 32}
+"""
+
+SPACE = ("--space", "optimizer.lr={log: [1e-4, 1e-2]}", "--space", "train.batch_size=[8, 16]")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    chance = random.Random(0)
+    rows = [
+        {"text": f"{chance.choice(['fine', 'bright'] if n % 2 else ['dull', 'cold'])} number {n}", "label": "ab"[n % 2]}
+        for n in range(60)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LMKIT_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "tiny.yaml"
+
+
+def test_a_dry_run_lists_the_first_trials_and_runs_nothing(lmkit: Call, recipe: Path) -> None:
+    told = lmkit("sweep", recipe, "--trials", "20", *SPACE, "--dry-run")
+
+    lines = told.out.splitlines()
+    assert told.code == 0
+    assert re.fullmatch(r"   0  optimizer.lr=0\.\d+  train.batch_size=(8|16)", lines[0])
+    assert len(lines) == 11
+    assert lines[-1] == "   …  20 trials in all"
+    assert not (recipe.parent / "runs").exists()
+
+
+def test_a_space_that_the_recipe_cannot_have_is_told_before_any_trial(lmkit: Call, recipe: Path) -> None:
+    told = lmkit("sweep", recipe, "--space", "optimizer.lrr=[1e-3, 1e-2]", "--space", "train.batch_size=[8, many]")
+
+    assert told.code == 2
+    assert "space.optimizer.lrr: unknown key; did you mean 'lr'?" in told.err
+    assert "space.train.batch_size" in told.err and "many" in told.err
+    assert not (recipe.parent / "runs").exists()
+
+
+def test_a_recipe_without_a_space_says_how_to_give_one(lmkit: Call, recipe: Path) -> None:
+    told = lmkit("sweep", recipe)
+
+    assert told.code == 2
+    assert "say what varies, such as --space 'optimizer.lr={log: [1e-5, 1e-3]}'" in told.err
+
+
+def test_the_test_split_is_no_objective(lmkit: Call, recipe: Path) -> None:
+    told = lmkit("sweep", recipe, *SPACE, "--trials", "2", "objective.metric=test/accuracy")
+
+    assert told.code == 2
+    assert "the test split is kept for the end" in told.err
+
+
+def test_a_sweep_that_is_not_there_is_told_with_the_nearest(lmkit: Call, recipe: Path) -> None:
+    told = lmkit("sweeps", "show", "tinny")
+
+    assert told.code == 2
+    assert "no sweep is called 'tinny'" in told.err
+    assert lmkit("sweeps", "list").out == "there are no sweeps yet; `lmkit sweep FILE` runs one\n"
+    assert lmkit("sweeps", "show", "../runs").code == 2
+
+
+def test_the_search_in_the_docs_is_a_plugin_of_one_file(lmkit: Call, recipe: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text()
+    (code,) = re.findall(r"```python\n(# halton\.py\n.*?)```", page, re.DOTALL)
+    (recipe.parent / "halton.py").write_text(code)
+    plugin = ("--plugin", recipe.parent / "halton.py")
+
+    first = lmkit("sweep", recipe, "--search", "halton", "--trials", "3", *SPACE, "--dry-run", *plugin)
+    more = lmkit("sweep", recipe, "--search", "halton", "--trials", "9", *SPACE, "--dry-run", *plugin)
+
+    assert first.code == 0, first.err
+    assert len(set(first.out.splitlines())) == 3
+    assert more.out.splitlines()[:3] == first.out.splitlines()
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_shows_its_best_and_gives_it_as_a_recipe(lmkit: Call, recipe: Path) -> None:
+    told = lmkit(
+        "sweep", recipe, "--name", "first", "--trials", "4", "--workers", "2", *SPACE, "confirm={best: 1, seeds: 2}"
+    )
+    shown = json.loads(lmkit("sweeps", "show", "first", "--json").out)
+    listed = lmkit("sweeps", "list").out
+    best = lmkit("sweeps", "best", "first", "-o", recipe.parent / "elsewhere" / "best.yaml")
+
+    assert told.code == 0, told.err
+    assert "first  over: 4 finished, 0 failed" in told.out
+    assert "on 2 fresh seeds" in told.out
+    assert [trial["number"] for trial in shown["trials"]] == [0, 1, 2, 3]
+    for trial in shown["trials"]:
+        assert trial["state"] == "finished" and set(trial["settings"]) == {"optimizer.lr", "train.batch_size"}
+        record = json.loads((recipe.parent / "runs/sweeps/first/runs" / trial["run"] / "record.json").read_text())
+        assert record["training"]["validation"]["accuracy"] == trial["value"]
+        assert record["stages"] == ["train"]
+        settings = json.loads((recipe.parent / "runs/sweeps/first/runs" / trial["run"] / "settings.json").read_text())
+        assert {key: settings[key] for key in trial["settings"]} == trial["settings"]
+    assert listed.startswith("first  over  4 of 4 finished  best validation/accuracy ")
+    assert best.code == 0
+    assert lmkit("check", recipe.parent / "elsewhere" / "best.yaml").code == 0
+    models = list((recipe.parent / "runs/sweeps/first/runs").glob("*-trial-*/model"))
+    assert len(models) == 3
+    assert lmkit("runs").out.startswith("no runs in ")
