@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from lmkit.plugins import Plugins
     from lmkit.sweep.winners import Winners
 
+PAGE = "report.html"
+
 KEPT = 3
 """Of how many trials, the best, the model stays; as many as are confirmed, where these are more."""
 
@@ -72,6 +74,16 @@ class SweepResult:
             spec.metric,
             spec.direction,
         )
+
+    def write_page(self) -> Path:
+        """Write the sweep's page anew, report.html in its folder: history, importances, slices, winners, all trials."""
+        from lmkit.report.sweep_page import SweepPage, write_sweep_page
+
+        spec, winners = self.spec, self.winners()
+        trials = sorted(self.trials(), key=lambda trial: trial.number)
+        page = SweepPage(spec.name, spec.metric, spec.direction, trials, winners.as_json() if winners else None)
+        write_sweep_page(self.folder / PAGE, page)
+        return self.folder / PAGE
 
     def best(self) -> Trial | None:
         """The trial with the best objective."""

@@ -104,6 +104,8 @@ def tell_sweep(sweep: SweepResult, console: Console) -> None:
             console.print(confirmations)
         for line in winner_lines(winners):
             console.print(line, markup=False, soft_wrap=True)
+    if trials:
+        console.print(f"page: {sweep.write_page()}", soft_wrap=True)
     if best:
         console.print(f"next: lmkit sweeps best {spec.name} -o best.yaml", soft_wrap=True)
 

@@ -55,9 +55,12 @@ class MetricsWriter:
 
 
 def length_before(path: Path, stage: str) -> int:
-    """The bytes of a metrics file before the first row of a stage, or of all its whole rows."""
+    """The bytes of a metrics file before the first row of a stage, or of all its whole rows.
+
+    Raises UsageError for a line that is no row.
+    """
     length = 0
-    if path.exists():
+    if path.is_file():
         with path.open("rb") as file:
             for number, line in enumerate(file):
                 if not line.endswith(b"\n") or _row(path, number, line).get("stage") == stage:

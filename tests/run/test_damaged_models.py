@@ -70,7 +70,8 @@ ASK: dict[str, Callable[[Run], Any]] = {
 def test_a_run_with_a_damaged_file_is_measured_or_refused(run: Run, name: str, question: str) -> None:
     path = run.folder / name
     content = path.read_bytes()
-    for text in (content[: len(content) // 2], b"{}", b"[" * 100_000):
+    half = content[: 200 if name == "recipe.yaml" else len(content) // 2]  # the end of a recipe may be left to defaults
+    for text in (half, b"{}", b"[" * 100_000):
         path.write_bytes(text)
         if name in ("record.json", "recipe.yaml"):
             with pytest.raises((UsageError, RecipeError)):
