@@ -11,13 +11,13 @@ from lmkit.report.scales import Linear, Log, number, numeric_scale
 
 HEADS = {
     "": None,
+    "verdict": None,
     "in the search": "number",
     "on fresh seeds": "number",
     " ": None,
     "optimism": "number",
     "against the recipe's own": "number",
     "chance of luck": "number",
-    "verdict": None,
 }
 """Headings, and the class of their columns."""
 
@@ -38,19 +38,31 @@ def winners_table(winners: Mapping[str, Any]) -> Html:
     return element("table", element("thead", head), element("tbody", *rows), class_="winners")
 
 
+def confirmed_best(winners: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The point that is best on fresh seeds, if there is one."""
+    points = [_mapping(each) for each in winners.get("points") or ()]
+    return next((point for point in points if point.get("number") == winners.get("best")), None)
+
+
+def fresh_value(point: Mapping[str, Any]) -> float | None:
+    """A point's mean on fresh seeds."""
+    value = _mapping(point.get("fresh")).get("value")
+    return None if value is None else float(value)
+
+
 def _row(point: Mapping[str, Any], scale: Linear | Log | None, best: bool) -> Html:
-    name = f"trial {point['number']}" if "number" in point else "the recipe's own settings"
+    name = f"trial {point['number']}" if "number" in point else "the recipe's own"
     searched, fresh, difference = point.get("searched"), _mapping(point.get("fresh")), _mapping(point.get("difference"))
     return element(
         "tr",
         element("th", name, scope="row"),
+        element("td", point.get("verdict") or ""),
         element("td", _number(searched), class_="number"),
         element("td", _mean(fresh), class_="number"),
         element("td", _drawing(searched, fresh, scale) if scale else None),
-        element("td", _number(point.get("optimism")), class_="number"),
-        element("td", _mean(difference, signed=True), class_="number"),
-        element("td", _number(point.get("corrected")), class_="number"),
-        element("td", point.get("verdict") or ""),
+        element("td", _number(point.get("optimism"), 2), class_="number"),
+        element("td", _difference(difference), class_="number"),
+        element("td", _number(point.get("corrected"), 2), class_="number"),
         class_="best" if best else None,
     )
 
@@ -81,18 +93,25 @@ def _at(value: float, scale: Linear | Log) -> str:
     return percent(scale.place(value))
 
 
-def _mean(mean: Mapping[str, Any], signed: bool = False) -> str:
-    value, low, high, count = (mean.get(key) for key in ("value", "low", "high", "count"))
-    if value is None:
-        return ""
-    text = f"+{number(value)}" if signed and value > 0 else number(value)
-    if low is not None and high is not None:
-        text += f" [{number(low)}, {number(high)}]"
-    return f"{text}, {count} seeds" if count and not signed else text
+def _mean(mean: Mapping[str, Any]) -> str:
+    interval, count = _interval(mean, 4), mean.get("count")
+    return f"{interval}, {count} seeds" if interval and count else interval
 
 
-def _number(value: Any) -> str:
-    return "" if value is None else number(value)
+def _difference(mean: Mapping[str, Any]) -> str:
+    interval = _interval(mean, 2)
+    return f"+{interval}" if interval and mean["value"] > 0 else interval
+
+
+def _interval(mean: Mapping[str, Any], digits: int) -> str:
+    value, low, high = (mean.get(key) for key in ("value", "low", "high"))
+    if value is None or low is None or high is None:
+        return _number(value, digits)
+    return f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
+
+
+def _number(value: Any, digits: int = 4) -> str:
+    return "" if value is None else number(value, digits)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from lmkit.report.points import Parameter, Point
 from lmkit.report.scales import Levels, written
@@ -60,6 +59,7 @@ def importances_of(points: Sequence[Point], parameters: Sequence[Parameter]) -> 
     exchange; elsewhere it holds its most usual value, by which a forest cannot tell the block that it belongs to.
     Raises ImportError where scikit-learn is not installed.
     """
+    from scipy.stats import rankdata
     from sklearn.ensemble import RandomForestRegressor
 
     points = [point for point in points if point.value is not None]

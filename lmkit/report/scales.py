@@ -131,9 +131,9 @@ def numeric_scale(values: Sequence[float]) -> Linear | Log:
     return Linear(low - free, high + free)
 
 
-def number(value: float) -> str:
-    """A number to four digits, such as 0.8312 and 1e-5."""
-    mantissa, e, exponent = f"{value:.4g}".partition("e")
+def number(value: float, digits: int = 4) -> str:
+    """A number to so many digits, such as 0.8312 and 1e-5."""
+    mantissa, e, exponent = f"{value:.{digits}g}".partition("e")
     return f"{mantissa}e{int(exponent)}" if e else mantissa
 
 
@@ -142,8 +142,7 @@ def written(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, float) and math.isfinite(value):
-        mantissa, e, exponent = f"{value:.6g}".partition("e")
-        return f"{mantissa}e{int(exponent)}" if e else mantissa
+        return number(value, 6)
     return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 

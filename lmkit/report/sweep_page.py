@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -15,11 +14,11 @@ from lmkit.records.files import write_text
 from lmkit.report.bars import bars, doubts
 from lmkit.report.confirmed import winners_table
 from lmkit.report.forest import LEAST, Importances, importances_of
+from lmkit.report.heading import heading
 from lmkit.report.history import history
 from lmkit.report.markup import Html, element
 from lmkit.report.parallel import parallel
-from lmkit.report.points import BEST, OTHERS, STEPS, Direction, Objective, Parameter, Points, Tried, read_points
-from lmkit.report.scales import number, written
+from lmkit.report.points import STEPS, Direction, Objective, Parameter, Points, Tried, read_points
 from lmkit.report.slices import slices
 from lmkit.report.tables import failures_table, trials_table
 
@@ -65,7 +64,7 @@ def sweep_page(page: SweepPage) -> str:
 
 
 def _sections(page: SweepPage, points: Points) -> list[Html]:
-    found = [_head(page, points)]
+    found = [heading(points, page.name, page.metric, page.direction, page.winners)]
     if page.winners is not None:
         found.append(_winners(page, page.winners))
     if not points.every:
@@ -89,43 +88,6 @@ def _sections(page: SweepPage, points: Points) -> list[Html]:
         )
     )
     return found
-
-
-def _head(page: SweepPage, points: Points) -> Html:
-    states = Counter(point.state for point in points.every)
-    tiles = [_tile(f"{states[state]:,}", state, state) for state in ("finished", "failed", "running")]
-    tiles.append(_tile(_duration(sum(point.seconds for point in points.every)), "of training", "time"))
-    goal = f"{'highest' if page.direction == 'maximize' else 'lowest'} {page.metric}"
-    texts = [element("p", f"Sweep for the {goal}", class_="goal"), element("h1", page.name)]
-    best = points.best
-    if best is not None and best.value is not None:
-        settings = [
-            element("div", element("dt", parameter.name), element("dd", written(best.settings[parameter.name])))
-            for parameter in points.parameters
-            if parameter.name in best.settings
-        ]
-        tiles.insert(0, _tile(number(best.value), f"best {page.metric}, trial {best.number}", "best"))
-        texts.append(element("div", *tiles, class_="tiles"))
-        if settings:
-            texts.append(element("div", element("h2", f"Settings of trial {best.number}"), element("dl", *settings)))
-    else:
-        texts += [element("div", *tiles, class_="tiles"), element("p", "No trial has a value.", class_="note")]
-    if points.same:
-        listed = ", ".join(f"{name}: {written(value)}" for name, value in points.same.items())
-        which = "The same in all trials" if len(points.every) > 1 else "Its settings"
-        texts.append(element("p", f"{which}: {listed}", class_="note"))
-    if page.winners is None and len(points.ranked) > 1:
-        luck = (
-            f"The best of {len(points.ranked):,} is partly luck: expect somewhat less of its settings on fresh seeds."
-        )
-        texts.append(element("p", luck, class_="note"))
-    if len(points.drawn) < len(points.every):
-        thinned = (
-            f"Of {len(points.every):,} trials, the best {BEST} and a random sample of {OTHERS} others have marks and "
-            "rows here. Counts, axes, medians and the best so far are those of all."
-        )
-        texts.append(element("p", thinned, class_="note"))
-    return element("header", *texts)
 
 
 def _history(page: SweepPage, points: Points, objective: Objective) -> Html:
@@ -212,19 +174,8 @@ def _scrolled(table: Html) -> Html:
     return element("div", table, class_="scroll table", tabindex=0)
 
 
-def _tile(value: str, text: str, kind: str) -> Html:
-    return element("div", element("b", value), element("span", text), class_=f"tile {kind}")
-
-
 def _key(kind: str, text: str) -> Html:
     return element("span", element("i", class_=kind), text)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60:02} min"
 
 
 def _resource(name: str) -> str:

@@ -18,26 +18,10 @@ from lmkit.report.history import best_so_far
 from lmkit.report.points import read_points
 from lmkit.report.sweep_page import SweepPage, sweep_page, write_sweep_page
 from lmkit.sweep.trials import Direction, Trial
+from lmkit.sweep.winners import Winners, judge_winners
 
 VOID = {"meta", "link", "wbr"}
 HOSTILE = "<script>alert(1)</script><i>\"'&"
-WINNERS = {
-    "best": 3,
-    "own": {"value": 0.80, "low": 0.79, "high": 0.81, "count": 3},
-    "points": [
-        {
-            "number": 3,
-            "searched": 0.9,
-            "fresh": {"value": 0.87, "low": 0.86, "high": 0.88, "count": 3},
-            "optimism": 0.03,
-            "difference": {"value": 0.07, "low": 0.05, "high": 0.09, "count": 3},
-            "corrected": 0.01,
-            "verdict": "better",
-        },
-        {"number": 7, "searched": 0.89, "fresh": {"value": None, "low": None, "high": None, "count": 0}},
-    ],
-    "notes": ["three seeds are few"],
-}
 
 
 class Page(HTMLParser):
@@ -95,8 +79,16 @@ def page_of(trials: list[Trial], direction: Direction = "maximize") -> Page:
 
 
 @pytest.fixture(scope="module")
-def text(searched: list[Trial]) -> str:
-    return sweep_page(SweepPage("films", "validation/f1", "maximize", searched, WINNERS))
+def winners(searched: list[Trial]) -> Winners:
+    """Trial 3 is far better than the recipe's own settings on fresh seeds too, trial 7 has failed on them."""
+    fresh: dict[int, list[float | None]] = {3: [0.86, 0.87, 0.88, 0.87], 7: [None] * 4}
+    points = [searched[number] for number in fresh]
+    return judge_winners(points, fresh, [0.79, 0.80, 0.82, 0.81], [1, 2, 3, 4], "validation/f1", "maximize")
+
+
+@pytest.fixture(scope="module")
+def text(searched: list[Trial], winners: Winners) -> str:
+    return sweep_page(SweepPage("films", "validation/f1", "maximize", searched, winners.as_json()))
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +102,23 @@ def without_forest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
 
 
-def test_the_head_tells_counts_and_the_best_value_with_its_settings(page: Page, searched: list[Trial]) -> None:
+@pytest.mark.usefixtures("without_forest")
+def test_the_head_tells_counts_and_the_best_value_with_its_settings(searched: list[Trial]) -> None:
     best = max((trial for trial in searched if trial.value is not None), key=lambda trial: trial.value or 0.0)
+    page = page_of(searched)
     (head,) = page.texts("header")
     for part in ("36finished", "3failed", "1running", f"trial {best.number}", f"{best.value:.4g}", "stage: fit"):
         assert part in head
     assert f"{best.settings['optimizer']['lr']:.6g}".replace("e-0", "e-") in page.texts("dd")
+    assert "partly luck" in head
+
+
+def test_where_points_were_confirmed_the_head_tells_the_winner_on_fresh_seeds_and_its_settings(
+    page: Page, searched: list[Trial]
+) -> None:
+    (head,) = page.texts("header")
+    assert "0.87validation/f1 on fresh seeds, trial 3: better" in head and "partly luck" not in head
+    assert f"{searched[3].settings['optimizer']['lr']:.6g}".replace("e-0", "e-") in page.texts("dd")
 
 
 def test_every_trial_has_a_mark_in_the_history_and_failed_ones_stand_at_its_lower_edge(
@@ -214,13 +217,19 @@ def test_importances_rank_the_setting_that_decides_first_and_idle_ones_have_abou
     }
 
 
-def test_winners_are_told_with_intervals_optimism_and_verdict(page: Page) -> None:
+def test_winners_are_told_with_intervals_optimism_and_verdict(page: Page, winners: Winners) -> None:
     (table,) = [
-        "".join(texts) for tag, attrs, texts in page.elements if tag == "table" and attrs.get("class") == "winners"
+        at for at, (tag, attrs, _) in enumerate(page.elements) if tag == "table" and attrs.get("class") == "winners"
     ]
-    for part in ("trial 3", "0.87 [0.86, 0.88], 3 seeds", "+0.07 [0.05, 0.09]", "better", "the recipe's own settings"):
-        assert part in table
-    assert "three seeds are few" in page.texts("p")
+    rows = [texts for tag, _, texts in page.elements[table:] if tag == "tr"]
+    point, own = winners.points[0], winners.own
+    fresh = f"0.87 [{point.fresh.low:.4g}, {point.fresh.high:.4g}], 4 seeds"
+    difference = f"+0.065 [{point.difference.low:.2g}, {point.difference.high:.2g}]"
+    assert rows[1][:4] == ["trial 3", "better", f"{point.searched:.4g}", fresh]
+    assert rows[1][4:] == [f"{point.optimism:.2g}", difference, f"{point.corrected:.2g}"]
+    assert rows[2][0] == "trial 7"
+    assert rows[3] == ["the recipe's own", f"0.805 [{own.low:.4g}, {own.high:.4g}], 4 seeds"]
+    assert set(winners.notes) <= set(page.texts("p")) and winners.notes
 
 
 def test_a_page_names_nothing_outside_of_itself_and_lets_only_its_own_script_run(text: str, page: Page) -> None:
@@ -256,7 +265,7 @@ def test_what_trials_and_winners_hold_is_text_and_nothing_else() -> None:
         ([], "No trial has begun."),
         ([Trial(0, {"lr": 0.1}, "running")], "No trial has a value."),
         ([Trial(0, {"lr": 0.1}, "failed", error="no"), Trial(1, {"lr": 1}, "failed", error="no")], "Failures"),
-        ([Trial(0, {"lr": 0.1}, "finished", value=0.5)], "best validation/f1, trial 0"),
+        ([Trial(0, {"lr": 0.1}, "finished", value=0.5)], "best validation/f1 in the search, trial 0"),
         ([Trial(0, {"lr": 0.1}, "finished", value=float("nan"))], "No trial has a value."),
         ([Trial(3, {"lr": 0.1}, "finished", value=1.0), Trial(9, {}, "finished", value=1.0)], "in 1 of 2 trials"),
     ],
