@@ -49,7 +49,8 @@ def chart(drawing: Html, label: str, *, kind: str) -> Html:
 def ticks(along: Sequence[Tick], axis: str) -> Html:
     """What is written beside an axis: `x` goes to the right, `y` upward."""
     side = "left" if axis == "x" else "bottom"
-    texts = [element("span", tick.text, style=f"{side}:{percent(tick.at)}", title=tick.text) for tick in along]
+    room = f";max-width:{percent(1 / len(along))}" if axis == "x" and along else ""
+    texts = [element("span", tick.text, style=f"{side}:{percent(tick.at)}{room}", title=tick.text) for tick in along]
     return element("div", *texts, class_=f"ticks {axis}", aria_hidden="true")
 
 
