@@ -21,8 +21,8 @@ def run_attempt(file: str, base: str, runs: str) -> int:
     begun = find_begun(Path(runs), recipe.name)
     if begun is None:
         folder, record = begin_run(recipe, Path(base), Path(runs), plugins, None, ())
-        with take_lease(folder):
-            take_through(recipe, record, folder, plugins, None, mirrored=False)
+        with take_lease(folder) as lease:
+            take_through(recipe, record, folder, lease, plugins, None, mirrored=False)
     elif read_record(begun).state != "finished":
         go_on(begun, mirrored=False)
     return 0

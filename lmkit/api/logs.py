@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lmkit.records.files import disk_errors
 from lmkit.records.store import LOG
 from lmkit.redaction import redacted
 
@@ -21,7 +23,8 @@ logger = logging.getLogger("lmkit")
 @contextmanager
 def logged(folder: Path, progress: Progress | None) -> Iterator[None]:
     """Everything logged while the run lasts goes to log.txt; what lmkit says goes to the person too. Both redacted."""
-    file = logging.FileHandler(folder / LOG, encoding="utf-8")
+    with disk_errors(folder / LOG):
+        file = _Log(folder / LOG, encoding="utf-8")
     file.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     file.setLevel(logging.DEBUG)
     root = logging.getLogger()
@@ -45,6 +48,18 @@ def logged(folder: Path, progress: Progress | None) -> Iterator[None]:
         logger.removeHandler(shown)
         root.removeHandler(file)
         file.close()
+
+
+class _Log(logging.FileHandler):
+    """A log that takes what the disk takes: no run ends, and nothing is printed, for want of it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
 
 
 class _Redacting(logging.Formatter):

@@ -71,9 +71,9 @@ def reproduce_run(
     for line in told:
         say(progress, f"changed since it ran: {line}")
     facts = _facts(then)
-    with take_lease(again):
+    with take_lease(again) as lease:
         record = record.model_copy(update={"reproduces": then.id, "decisions": dict(facts.decisions)})
-        run = take_through(recipe, record, again, plugins, progress, facts)
+        run = take_through(recipe, record, again, lease, plugins, progress, facts)
     if tolerance is None and {_device(then), _device(run.record)} != {"cpu"}:
         tolerance = TOLERANCE
     return Reproduction(Run(folder), run, (*told, *facts.changes), compare_runs(folder, again, tolerance))

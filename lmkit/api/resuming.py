@@ -17,7 +17,18 @@ from lmkit.records.changes import changes, refusal, used_plugins
 from lmkit.records.lease import take_lease
 from lmkit.records.provenance import provenance
 from lmkit.records.record import Resumption, RunRecord
-from lmkit.records.store import MODEL, find_run, flat, list_runs, read_record, read_settings, runs_folder, state_of
+from lmkit.records.store import (
+    MODEL,
+    find_run,
+    flat,
+    list_runs,
+    read_record,
+    read_settings,
+    read_summary,
+    runs_folder,
+    state_of,
+    write_summary,
+)
 from lmkit.redaction import redacted_value
 
 if TYPE_CHECKING:
@@ -42,7 +53,10 @@ def resume_run(
     code, the packages or the machine make it another one; what is allowed is in the record's `resumed`.
     """
     folder = find_run(runs_folder(Path(runs) if runs else None), wanted)
-    if read_record(folder).state == "finished":
+    record = read_record(folder)
+    if record.state == "finished":
+        if read_summary(folder).get("state") != "finished":  # it ended between the two
+            write_summary(folder, record)
         return Run(folder)
     return go_on(folder, overrides, allow_changes, progress)
 
@@ -56,8 +70,10 @@ def go_on(
     mirrored: bool = True,
 ) -> Run:
     """Go on with the run in `folder`, which is not finished, as `resume_run` does."""
-    with take_lease(folder):
+    with take_lease(folder) as lease:
         record = read_record(folder)  # as the last owner left it
+        if record.state == "finished":
+            return Run(folder)
         recipe = kept_recipe(folder, overrides, untrained=False)
         plugins = installed_plugins()
         base = Path(record.provenance["base"])
@@ -80,7 +96,7 @@ def go_on(
             }
         )
         return take_through(
-            recipe, goes_on, folder, plugins, progress, _facts(record, folder, allow_changes), mirrored=mirrored
+            recipe, goes_on, folder, lease, plugins, progress, _facts(record, folder, allow_changes), mirrored=mirrored
         )
 
 

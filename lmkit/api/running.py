@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from lmkit.api.imports import quick_imports
 from lmkit.api.logs import logged, say
 from lmkit.api.opened import Run
-from lmkit.errors import InterruptedRunError, LmkitError
+from lmkit.errors import InterruptedRunError, LmkitError, ResourceError
 from lmkit.offline import network
 from lmkit.plugins import Plugins, installed_plugins
 from lmkit.recipe.schema import Recipe
 from lmkit.records.changes import used_plugins
-from lmkit.records.lease import take_lease
+from lmkit.records.lease import Lease, take_lease
 from lmkit.records.provenance import provenance
 from lmkit.records.record import Failure, RunRecord, State
 from lmkit.records.store import create_run, runs_folder, write_recipe, write_record
@@ -52,8 +52,8 @@ def run_recipe(
     root = runs_folder(Path(runs) if runs else None)
     file = str(recipe_file) if recipe_file else None
     folder, record = begin_run(recipe, Path(base), root, plugins, file, overrides)
-    with take_lease(folder):
-        return take_through(recipe, record, folder, plugins, progress)
+    with take_lease(folder) as lease:
+        return take_through(recipe, record, folder, lease, plugins, progress)
 
 
 def begin_run(
@@ -80,13 +80,14 @@ def take_through(
     recipe: Recipe,
     record: RunRecord,
     folder: Path,
+    lease: Lease,
     plugins: Plugins,
     progress: Progress | None,
     facts: Facts | None = None,
     *,
     mirrored: bool = True,
 ) -> Run:
-    """Take a run, whose lease the caller has, through its stages; `facts` are those of the attempt before.
+    """Take a run, whose lease the caller holds, through its stages; `facts` are those of the attempt before.
 
     Its trackers are fed, unless that is done elsewhere and it is not `mirrored`.
     """
@@ -98,7 +99,7 @@ def take_through(
         write_record(folder, record)
         mirror = _mirror(recipe, folder) if mirrored else None
         try:
-            _perform(recipe, record, base, folder, plugins, progress, facts or Facts())
+            _perform(recipe, record, base, folder, lease, plugins, progress, facts or Facts())
         finally:
             if progress is not None:
                 progress.close()
@@ -114,6 +115,7 @@ def _perform(
     record: RunRecord,
     base: Path,
     folder: Path,
+    lease: Lease,
     plugins: Plugins,
     progress: Progress | None,
     facts: Facts,
@@ -123,7 +125,7 @@ def _perform(
     from lmkit.run.stopping import Stop
 
     progress = progress or NoProgress()
-    stop = Stop()
+    stop = Stop(lease.check)
     state: State = "finished"
     failure = None
     ranks = None
@@ -166,13 +168,27 @@ def _perform(
         raise
     finally:
         closed = _closed(record, facts, state, failure)
-        write_record(folder, closed)
-        if ranks is not None:
-            ranks.end(raised is None)
+        try:
+            _close(folder, closed, lease, raised)
+        finally:
+            if ranks is not None:
+                ranks.end(raised is None)
         if raised is None:
             _announce(plugins, "after_run", recipe=recipe, record=closed, folder=folder)
         else:
             _announce(plugins, "on_run_error", recipe=recipe, record=closed, folder=folder, error=raised)
+
+
+def _close(folder: Path, record: RunRecord, lease: Lease, raised: BaseException | None) -> None:
+    """Keep what came of a run. Where that too is refused, by the disk or since another process has the run now, the
+    record stays as it is, and told is what the run ended of."""
+    try:
+        lease.check()
+        write_record(folder, record)
+    except ResourceError:
+        if raised is None:
+            raise
+        logger.debug("its end is not on record", exc_info=True)
 
 
 def _keep(folder: Path, record: RunRecord, facts: Facts) -> None:

@@ -17,6 +17,7 @@ def resume_command(
     """Go on with the run, and tell what came of it; a finished one is only told of."""
     run = find_run(runs_folder(folder), wanted)
     if read_record(run).state == "finished":
+        resume_run(str(run))
         print(run if quiet else f"{run.name} is finished, there is nothing to resume; `lmkit runs show` tells of it")
         return
 

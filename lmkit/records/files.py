@@ -76,6 +76,10 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise ResourceError(
                 f"the disk is full: {path} could not be written; free some space and run again"
             ) from cause
+        if number == errno.EFBIG:
+            raise ResourceError(
+                f"{path} could not be written: it outgrew what its disk, or `ulimit -f`, allows a file"
+            ) from cause
         if number in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise ResourceError(
                 f"{path} may not be written ({os.strerror(number)}); choose another folder with --runs, "

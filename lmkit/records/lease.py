@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -95,6 +96,7 @@ class Lease:
         self._process = process
         self._number = os.getpid()
         self._lost: str | None = None
+        self._looking = threading.Lock()
         self._closing = threading.Event()
         self._closed = False
         self._heart = threading.Thread(target=self._beat, name="lease", daemon=True)
@@ -105,6 +107,7 @@ class Lease:
 
         That comes of a sleep so long that a process on another machine had to take this one for dead.
         """
+        self._look()
         if self._lost is not None:
             raise ResourceError(f"run {self._folder.resolve().name} is no longer this process's: {self._lost}")
 
@@ -131,10 +134,14 @@ class Lease:
 
     def _beat(self) -> None:
         while not self._closing.wait(BEAT) and self._lost is None:
-            with suppress(OSError):  # a disk that is away for a while may come back
-                self._lost = self._cause_of_loss()
+            self._look()
+            with suppress(OSError):
                 if self._lost is None:
                     os.utime(self._file if os.utime in os.supports_fd else self._folder / LEASE)
+
+    def _look(self) -> None:
+        with self._looking, suppress(OSError):  # a disk that is away for a while may come back
+            self._lost = self._lost or self._cause_of_loss()
 
     def _cause_of_loss(self) -> str | None:
         """Why the lease is no longer this process's, or None."""
@@ -225,7 +232,9 @@ def _is_this(owner: Owner) -> bool:
 def _write(file: int, process: Mapping[str, Any]) -> None:
     text = json.dumps(process).encode() + b"\n"
     os.lseek(file, 0, os.SEEK_SET)
-    os.write(file, text)  # at once, so that nobody ever reads half of it; of what was longer, the first line counts
+    # At once, so that nobody ever reads half of it; of what was longer, the first line counts.
+    if os.write(file, text) < len(text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.ftruncate(file, len(text))
 
 

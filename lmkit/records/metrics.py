@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,15 @@ class MetricsWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with disk_errors(path):
-            self._file = path.open("a", encoding="utf-8")
+        self._file = self._open()
 
     def write(self, step: int, epoch: int, stage: str, values: Mapping[str, float]) -> None:
         """Add one row. A value that is no finite number is written as null, which JSON has a word for."""
         finite = {key: value if math.isfinite(value) else None for key, value in values.items()}
-        line = json.dumps({"step": step, "epoch": epoch, "stage": stage, **finite})
+        line = json.dumps({"step": step, "epoch": epoch, "stage": stage, **finite}).encode() + b"\n"
         with disk_errors(self.path):
-            self._file.write(line + "\n")
-            self._file.flush()
+            while line:  # of which a disk that is almost full takes a part
+                line = line[self._file.write(line) :]
 
     def keep(self) -> int:
         """Have all rows so far on the disk itself; the bytes they take."""
@@ -47,11 +47,15 @@ class MetricsWriter:
         with self.path.open("rb") as file:
             kept = file.read(length)
         write_text(self.path, kept.decode())
-        with disk_errors(self.path):
-            self._file = self.path.open("a", encoding="utf-8")
+        self._file = self._open()
 
     def close(self) -> None:
         self._file.close()
+
+    def _open(self) -> FileIO:
+        """The file without a buffer, in which rows that a full disk refused would wait to be written later."""
+        with disk_errors(self.path):
+            return self.path.open("ab", buffering=0)
 
 
 def length_before(path: Path, stage: str) -> int:

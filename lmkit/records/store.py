@@ -82,6 +82,11 @@ def write_record(folder: Path, record: RunRecord) -> None:
     """Keep the record and its summary; what is told in the record's own words is redacted."""
     told = redacted_value(record.model_dump(mode="json", include=OWN_WORDS), "records")
     write_json(folder / RECORD, record.model_dump(mode="json") | told)
+    write_summary(folder, record)
+
+
+def write_summary(folder: Path, record: RunRecord) -> None:
+    """Keep what listings tell of a run."""
     write_json(
         folder / SUMMARY, record.summary() | ({"failure": redacted(record.failure.message)} if record.failure else {})
     )

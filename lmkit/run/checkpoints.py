@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytorch_lightning as pl
@@ -105,9 +105,33 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def _put(path: Path, state: dict[str, Any]) -> None:
-    """torch.save with Python's own writing, which tells a full disk as an OSError."""
+    """torch.save with Python's own writing, which tells a full disk as an OSError; torch makes another error of it."""
     with path.open("wb") as file:
-        torch.save(state, file)
+        disk = _Disk(file)
+        try:
+            torch.save(state, disk)  # type: ignore[arg-type]  # write() and flush() are all that it needs
+        except RuntimeError:
+            if disk.refused is not None:
+                raise disk.refused from None
+            raise
+
+
+class _Disk:
+    """A file that remembers why it could not be written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.refused: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as refused:
+            self.refused = refused
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def close_checkpoints(folder: Path, settings: CheckpointConfig) -> None:
@@ -199,6 +223,7 @@ class Checkpoints(pl.Callback):
         return index == 0 and trainer.current_epoch // every.epochs > self._epoch // every.epochs
 
     def _write(self, trainer: pl.Trainer) -> None:
+        self.stop.check_right()
         trainer.save_checkpoint(checkpoint_path(self.folder, trainer.global_step))
         self._written, self._epoch, self._began = trainer.global_step, trainer.current_epoch, time.monotonic()
         if trainer.is_global_zero:

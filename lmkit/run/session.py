@@ -109,6 +109,7 @@ def run_stages(
                     )
                 if rank > 0:
                     return
+                stop.check_right()
                 with _timed(facts, "save"):
                     save_model(folder / MODEL, parts, transforms)
                 facts.training = training

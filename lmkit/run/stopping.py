@@ -1,10 +1,10 @@
-"""Stopping: what a first signal to end asks of a run, and a second one does to it."""
+"""Stopping: what a first signal to end asks of a run, what a second one does to it, and whether it is ours at all."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -20,7 +20,9 @@ class Stop:
     is lost is soon done again. A second Ctrl-C ends it at once everywhere.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, check_right: Callable[[], None] = lambda: None) -> None:
+        self.check_right = check_right
+        """Raises where the run is another process's by now, so that nothing of it may be written any more."""
         self.asked: str | None = None
         """The name of the signal that asked first."""
         self._waits = False

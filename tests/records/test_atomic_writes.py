@@ -119,6 +119,11 @@ def test_a_place_where_one_may_not_write_is_told_with_the_way_out(tmp_path: Path
         raise OSError(number, os.strerror(number))
 
 
+def test_a_file_that_may_not_grow_is_told_as_that(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="outgrew what its disk, or `ulimit -f`, allows"), disk_errors(tmp_path):
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+
 def test_a_folder_that_cannot_be_made_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -16,13 +16,17 @@ BAD = ["a dull and empty film", "wooden acting throughout", "cold and witless", 
 @pytest.fixture
 def reviews(tmp_path: Path) -> Path:
     """160 short reviews of 20 films as rows.jsonl; the wording tells the label."""
+    return write_reviews(tmp_path)
+
+
+def write_reviews(folder: Path) -> Path:
     chance = random.Random(0)
     rows = []
     for number in range(160):
         good = number % 2 == 0
         text = f"{chance.choice(GOOD if good else BAD)}, number {number} of {'many' if number % 3 else 'few'}"
         rows.append({"text": text, "label": "fresh" if good else "rotten", "film": f"film {number % 20}"})
-    path = tmp_path / "rows.jsonl"
+    path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 

@@ -93,9 +93,10 @@ def differences(one: Path, other: Path) -> list[str]:
     found += [] if _rows(one) == _rows(other) else ["metrics.jsonl"]
     steps = [(row["step"], row["stage"]) for row in _rows(other)]
     found += [] if len(steps) == len(set(steps)) or "evaluate" in dict(steps).values() else ["steps logged twice"]
-    for path in sorted(one.glob("model/*")):
-        if path.read_bytes() != (other / "model" / path.name).read_bytes():
-            found.append(f"model/{path.name}")
+    for path in sorted((one / "model").rglob("*")):
+        name = path.relative_to(one)
+        if path.is_file() and path.read_bytes() != (other / name).read_bytes():
+            found.append(str(name))
     for path in sorted(one.glob("predictions/*")):
         if not pq.read_table(path).equals(pq.read_table(other / "predictions" / path.name)):
             found.append(f"predictions/{path.name}")

@@ -453,3 +453,81 @@ def test_the_signals_of_a_run_are_given_back(write: Write, tmp_path: Path, monke
         run_recipe(load_recipe(write()), base=tmp_path, runs=tmp_path / "runs")
 
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+# -- two at once
+
+
+class Racing:
+    """Begin at the same moment as the other attempt, and keep what is raised."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.name = name
+
+    def __call__(self) -> None:
+        import lmkit
+
+        resume = lmkit.resume_run
+
+        def resumes(*arguments: object, **options: object) -> object:
+            (self.folder / f"{self.name}.ready").touch()
+            while len(list(self.folder.glob("*.ready"))) < 2:
+                pass
+            try:
+                return resume(*arguments, **options)  # type: ignore[arg-type]
+            except UsageError as error:
+                (self.folder / f"{self.name}.told").write_text(str(error))
+                raise
+
+        lmkit.resume_run = resumes  # type: ignore[assignment]
+
+
+def test_of_two_that_resume_a_run_at_once_one_does_and_the_other_refuses(
+    stopped: Path, write: Write, tmp_path: Path
+) -> None:
+    undisturbed = whole(tmp_path / "recipe.yaml", tmp_path / "whole")
+    racing = [start(tmp_path / "recipe.yaml", stopped.parent, Racing(tmp_path, name)) for name in ("one", "other")]
+    for process in racing:
+        process.join()
+
+    winner, loser = sorted(racing, key=lambda process: process.exitcode or 0)
+    assert (winner.exitcode, loser.exitcode) == (0, 2)
+    (told,) = tmp_path.glob("*.told")
+    assert told.read_text().startswith(f"run {stopped.name} is alive: process {winner.pid} on host ")
+    assert len(kills._record(stopped)["resumed"]) == 1
+    assert differences(undisturbed, stopped) == []
+
+
+class TakenOver:
+    """Have a process on another machine take the run over, as after a long sleep of this one, in the third step."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs
+
+    def __call__(self) -> None:
+        from lmkit.run.learner import Learner
+
+        step = Learner.training_step
+
+        def steps(learner: Learner, batch: object, index: int) -> object:
+            if learner.trainer.global_step == 2:
+                run = run_in(self.runs)
+                (run / "lease").write_text(json.dumps({"host": "elsewhere", "id": 123}) + "\n")
+                (run / "record.json").write_text("the other one's")
+            return step(learner, batch, index)  # type: ignore[arg-type]
+
+        Learner.training_step = steps  # type: ignore[method-assign, assignment]
+
+
+def test_a_run_that_another_machine_took_over_writes_neither_a_checkpoint_nor_its_record(
+    write: Write, tmp_path: Path
+) -> None:
+    losing = start(write(), tmp_path / "runs", TakenOver(tmp_path / "runs"))
+    losing.join()
+
+    run = run_in(tmp_path / "runs")
+    assert losing.exitcode == 4
+    assert sorted(path.name for path in (run / "checkpoints").glob("step-*")) == ["step-1.ckpt", "step-2.ckpt"]
+    assert (run / "record.json").read_text() == "the other one's"
+    assert json.loads((run / "lease").read_text())["host"] == "elsewhere"
