@@ -22,6 +22,7 @@ from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.model import Batch, Head, ModelConfig, Output
 from lmkit.kinds.optimizer import OptimizerConfig
 from lmkit.kinds.perturbation import Perturbation, PerturbationConfig
+from lmkit.kinds.scheduler import SchedulerConfig
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.kinds.tracker import TrackerConfig
 from lmkit.kinds.transform import Row, Transform, TransformConfig
@@ -33,6 +34,7 @@ from lmkit.testing.contracts import (
     OptimizerContract,
     PerturbationContract,
     PluginContract,
+    SchedulerContract,
     SearchContract,
     TrackerContract,
     TransformContract,
@@ -220,6 +222,29 @@ class TestAdamW(OptimizerContract):
 class TestSgd(OptimizerContract):
     component = builtin("optimizer", "sgd")
     settings = {"lr": 0.01, "nesterov": True, "weight_decay": 0.1}
+
+
+class TestConstant(SchedulerContract):
+    component = builtin("scheduler", "constant")
+    settings = {"warmup": 0.3}
+
+
+class TestLinear(SchedulerContract):
+    component = builtin("scheduler", "linear")
+    settings = {"warmup": 0.2}
+
+
+class TestCosine(SchedulerContract):
+    component = builtin("scheduler", "cosine")
+    settings = {"warmup": 0.1, "floor": 0.1}
+
+
+class TestInverseSqrt(SchedulerContract):
+    component = builtin("scheduler", "inverse-sqrt")
+
+
+class TestPlateau(SchedulerContract):
+    component = builtin("scheduler", "plateau")
 
 
 class TestGrid(SearchContract):
@@ -533,12 +558,24 @@ class Lazy(torch.optim.SGD):
         return state | {"state": {}}
 
 
+class Counting(torch.optim.SGD):
+    """Steps the other way at each tenth step, by a count that its state lacks."""
+
+    steps = 0
+
+    def step(self, closure: Any = None) -> Any:
+        self.steps += 1
+        for group in self.param_groups:
+            group["maximize"] = self.steps % 10 == 0
+        return super().step(closure)
+
+
 def build_lazy(config: LazyConfig, *, parameters: Sequence[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
     mine = [parameter for _, parameter in parameters]
     if config.fault == "no biases":
         mine = [parameter for parameter in mine if parameter.ndim > 1]
     lr = config.lr / 2 if config.fault == "half the rate" else config.lr
-    kind = Lazy if config.fault == "a state that is lost" else torch.optim.SGD
+    kind = {"a state that is lost": Lazy, "a count of its own": Counting}.get(config.fault, torch.optim.SGD)
     return kind(mine, lr=lr, momentum=0.9, maximize=config.fault == "uphill")
 
 
@@ -550,11 +587,55 @@ def build_lazy(config: LazyConfig, *, parameters: Sequence[tuple[str, nn.Paramet
         ("half the rate", "test_its_rate_is_the_settings_so_that_a_scheduler_can_scale_it"),
         ("uphill", "test_the_loss_falls"),
         ("a state that is lost", "test_it_goes_on_from_its_saved_state_as_if_it_had_never_stopped"),
+        ("a count of its own", "test_it_goes_on_from_its_saved_state_as_if_it_had_never_stopped"),
     ],
 )
 def test_the_contract_of_optimizers_notices(fault: str, noticed_by: str) -> None:
     class Contract(OptimizerContract):
         component = Component(LazyConfig, build=f"{__name__}:build_lazy")
+        settings = {"fault": fault}
+
+    assert noticed(Contract(), noticed_by)
+    Contract.settings = {}
+    assert not noticed(Contract(), noticed_by)
+
+
+class HastyConfig(SchedulerConfig):
+    """A rate that is halved at each fifth step, with one thing amiss."""
+
+    use: Literal["hasty"]
+
+    fault: str = ""
+    """What is wrong with it."""
+
+
+class Hasty(torch.optim.lr_scheduler.LRScheduler):
+    fault = ""
+
+    def get_lr(self) -> list[float | torch.Tensor]:
+        factor = 2.0 if self.fault == "that it rises" else 0.5
+        return [group["lr"] * (factor if self.last_epoch % 5 == 4 else 1) for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self.fault == "a state that is lost" else super().state_dict()
+
+
+def build_hasty(config: HastyConfig, *, optimizer: torch.optim.Optimizer) -> Hasty:
+    schedule = Hasty(optimizer)
+    schedule.fault = config.fault
+    return schedule
+
+
+@pytest.mark.parametrize(
+    ("fault", "noticed_by"),
+    [
+        ("that it rises", "test_it_only_ever_scales_the_rates_down"),
+        ("a state that is lost", "test_it_goes_on_from_its_saved_state_as_if_it_had_never_stopped"),
+    ],
+)
+def test_the_contract_of_schedules_notices(fault: str, noticed_by: str) -> None:
+    class Contract(SchedulerContract):
+        component = Component(HastyConfig, build=f"{__name__}:build_hasty")
         settings = {"fault": fault}
 
     assert noticed(Contract(), noticed_by)

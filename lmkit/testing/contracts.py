@@ -654,17 +654,22 @@ class OptimizerContract:
         network, optimizer = self._trained(steps=3)
         saved = io.BytesIO()
         torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict()}, saved)
-        _step(network, optimizer)
+        self._go_on(network, optimizer)
 
         other, resumed = self._trained(steps=0)
         saved.seek(0)
         state = torch.load(saved, weights_only=True)
         other.load_state_dict(state["network"])
         resumed.load_state_dict(state["optimizer"])
-        _step(other, resumed)
+        self._go_on(other, resumed)
 
         for mine, theirs in zip(network.parameters(), other.parameters(), strict=True):
-            assert torch.equal(mine, theirs)
+            assert torch.equal(mine, theirs), "what an optimizer remembers belongs in its state and its groups"
+
+    def _go_on(self, network: nn.Sequential, optimizer: torch.optim.Optimizer) -> None:
+        torch.manual_seed(1)  # a run restores what is drawn from
+        for _ in range(20):
+            _step(network, optimizer)
 
     def _config(self) -> Any:
         return self.component.config.model_validate({"use": self.component.name, **self.settings})
@@ -677,6 +682,57 @@ class OptimizerContract:
         for _ in range(steps):
             _step(network, optimizer)
         return network, optimizer
+
+
+class SchedulerContract:
+    """Inherit, and give the component and settings of a schedule."""
+
+    component: ClassVar[Component]
+    settings: ClassVar[Mapping[str, Any]] = {}
+
+    def test_it_only_ever_scales_the_rates_down(self) -> None:
+        optimizer, schedule = self._built()
+
+        for rates in [_rates(optimizer), *self._taken(optimizer, schedule, 1, 20)]:
+            assert all(0 <= rate <= peak for rate, peak in zip(rates, PEAKS, strict=True)), rates
+
+    def test_it_goes_on_from_its_saved_state_as_if_it_had_never_stopped(self) -> None:
+        optimizer, schedule = self._built()
+        self._taken(optimizer, schedule, 1, 7)
+        saved = io.BytesIO()
+        torch.save({"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, saved)
+        whole = self._taken(optimizer, schedule, 8, 20)
+
+        other, resumed = self._built()
+        saved.seek(0)
+        state = torch.load(saved, weights_only=True)
+        other.load_state_dict(state["optimizer"])
+        resumed.load_state_dict(state["schedule"])
+
+        assert self._taken(other, resumed, 8, 20) == whole, "what a schedule remembers belongs in its state_dict()"
+
+    def _built(self) -> tuple[torch.optim.Optimizer, Any]:
+        groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": peak} for peak in PEAKS]
+        optimizer = torch.optim.SGD(groups)
+        config = self.component.config.model_validate({"use": self.component.name, **self.settings})
+        return optimizer, build(self.component, config, optimizer=optimizer, total_steps=20, direction="min")
+
+    def _taken(self, optimizer: torch.optim.Optimizer, schedule: Any, first: int, last: int) -> list[list[float]]:
+        """The rates after each of these steps; a schedule that watches a measure is given one that stops falling."""
+        rates = []
+        for step in range(first, last + 1):
+            optimizer.step()
+            watched = isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau)
+            schedule.step(*([max(1.0, 4.0 - step)] if watched else []))
+            rates.append(_rates(optimizer))
+        return rates
+
+
+PEAKS = (0.25, 0.125)
+
+
+def _rates(optimizer: torch.optim.Optimizer) -> list[float]:
+    return [float(group["lr"]) for group in optimizer.param_groups]
 
 
 class PerturbationContract:
