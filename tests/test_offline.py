@@ -206,6 +206,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
     return Alone(done.returncode, done.stdout + done.stderr, folder, watched, _packets(done.stdout))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_whole_run_asks_for_no_other_machine(alone: Alone) -> None:
     assert alone.code == 0, alone.printed

@@ -259,6 +259,7 @@ def test_a_run_with_a_damaged_file_is_told_as_such(runs: Path) -> None:
     assert [line for damage in random.Random(0).sample(every, 25) for line in wrong(runs, damage)] == []
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_run_is_told_as_damaged_whatever_has_become_of_any_of_its_files(runs: Path) -> None:
     chance = random.Random(1)

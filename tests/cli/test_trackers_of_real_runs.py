@@ -122,6 +122,7 @@ def kill(process: int) -> None:
     eventually(lambda: not Path(f"/proc/{process}").exists())
 
 
+@pytest.mark.long
 def test_a_server_that_falls_silent_and_a_mirror_that_is_killed_change_nothing_but_a_line(
     recipes: Path, plain: Path, server: WandbServer
 ) -> None:

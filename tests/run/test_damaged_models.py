@@ -14,7 +14,7 @@ import pytest
 from lmkit.api import Run
 from lmkit.errors import LmkitError, RecipeError, UsageError
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 """They take seconds each, by processes, trainings or real data."""
 
 Trained = Callable[[str], Run]

@@ -126,6 +126,7 @@ def start(recipe_file: Path) -> Iterator[Callable[..., Started]]:
         each.process.communicate()
 
 
+@pytest.mark.long
 def test_a_rank_killed_while_it_starts_ends_the_run(start: Callable[..., Started]) -> None:
     run = start(*LONG)
     run.wait_for(lambda: "rank 1" in run.processes())
@@ -139,6 +140,7 @@ def test_a_rank_killed_while_it_starts_ends_the_run(start: Callable[..., Started
     assert run.record.state == "failed"
 
 
+@pytest.mark.long
 def test_a_rank_killed_before_the_others_have_met_it_ends_them_all(start: Callable[..., Started]) -> None:
     run = start(*LONG, "train.devices=3")
     run.wait_for(lambda: "rank 2" in run.processes())
@@ -178,6 +180,7 @@ def test_a_rank_killed_inside_a_collective_ends_the_run_with_the_step_and_a_way_
     assert errors.strip() == failure.message
 
 
+@pytest.mark.long
 def test_rank_0_ends_within_ten_seconds_also_where_no_exception_reaches_it(
     start: Callable[..., Started], tmp_path: Path
 ) -> None:
@@ -194,6 +197,7 @@ def test_rank_0_ends_within_ten_seconds_also_where_no_exception_reaches_it(
     assert run.record.state == "failed"
 
 
+@pytest.mark.long
 def test_what_a_rank_says_that_ends_with_an_error_is_told(start: Callable[..., Started], tmp_path: Path) -> None:
     (tmp_path / "odd.py").write_text(PLUGIN)
     run = start(*LONG, "--plugin", str(tmp_path / "odd.py"), "optimizer={use: odd, act: fail}")

@@ -115,6 +115,7 @@ def test_two_ranks_train_like_one_process_with_batches_twice_as_large(translatin
     assert not {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "NODE_RANK", "LOCAL_RANK"} & set(os.environ)
 
 
+@pytest.mark.long
 def test_three_ranks_that_accumulate_train_like_one_process_where_each_token_weighs_the_same(tagging: Path) -> None:
     one = run(tagging, "train.batch_size=24")
     three = run(tagging, "train.batch_size=4", "train.accumulate=2", "train.devices=3")
@@ -122,7 +123,7 @@ def test_three_ranks_that_accumulate_train_like_one_process_where_each_token_wei
     assert_alike(one, three)
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.long)])
 def test_two_ranks_that_were_killed_go_on_bit_by_bit_the_same(translating: Path, tmp_path: Path, strategy: str) -> None:
     changes = [f"train.strategy={strategy}", "train.devices=2", "train.batch_size=9", "train.epochs=3"]
     changes += ["train.checkpoint={every: {steps: 3}, keep: 2, keep_after: true}", "train.log_every=1"]

@@ -63,6 +63,7 @@ def test_a_model_may_say_itself_what_is_apart() -> None:
     assert blocks(model) == [model.head]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_optimizers_that_say_so_move_sharded_weights_like_whole_ones(tmp_path: Path) -> None:
     catalog = installed_plugins().catalog

@@ -112,7 +112,7 @@ def undisturbed() -> dict[str, Any]:
     return {}
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [3, pytest.param(1, marks=pytest.mark.long)])
 def test_a_sweep_whose_controller_and_workers_are_killed_comes_to_the_same_trials(
     workers: int, sweep: Callable[[int, str], Path], undisturbed: dict[str, Any]
 ) -> None:
