@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmkit.api.logs import say
 from lmkit.errors import InterruptedRunError
+from lmkit.offline import network
 from lmkit.plugins import installed_plugins
 from lmkit.records.lease import take_lease
 from lmkit.records.store import MODEL, runs_folder
@@ -127,7 +128,7 @@ def run_sweep(
     shown, stop = progress or NoProgress(), Stop()
     plugins = installed_plugins()
     measure = spec.metric.rpartition("/")[2]
-    with take_lease(folder, "sweep"), stop.listening(), stop.waiting():
+    with take_lease(folder, "sweep"), network(loaded.recipe.offline), stop.listening(), stop.waiting():
         executor = LocalExecutor(folder, loaded.file.parent.resolve(), measure, sweep.executor.workers)
         mirrors = start_mirrors(folder / RUNS) if loaded.recipe.trackers else None
         try:

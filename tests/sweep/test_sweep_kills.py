@@ -112,35 +112,46 @@ def undisturbed() -> dict[str, Any]:
     return {}
 
 
-@pytest.mark.parametrize("workers", [3, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("workers", "kills"),
+    [(3, 15), pytest.param(1, 100, marks=pytest.mark.long), pytest.param(3, 100, marks=pytest.mark.long)],
+)
 def test_a_sweep_whose_controller_and_workers_are_killed_comes_to_the_same_trials(
-    workers: int, sweep: Callable[[int, str], Path], undisturbed: dict[str, Any]
+    workers: int, kills: int, sweep: Callable[[int, str], Path], undisturbed: dict[str, Any]
 ) -> None:
     if not undisturbed:
         folder = sweep(2, "whole")
         whole(folder)
         undisturbed |= {"trials": trials(folder)}
-    folder, chance, kills = sweep(workers, "killed"), random.Random(workers), 0
-    process = start(folder)
-    while kills < 15:
-        process.join(chance.uniform(0.1, 1.2))
+    chance, done = random.Random(workers), 0
+    while done < kills:
+        folder = sweep(workers, f"killed-{done}")
+        done += killed(folder, chance, kills - done, longest=1.2)
+
+        assert trials(folder) == undisturbed["trials"]
+        runs = folder / "runs" / "sweeps" / "swept" / "runs"
+        finished = [path for path in runs.glob("*/record.json") if json.loads(path.read_text())["state"] == "finished"]
+        assert sorted(path.parent.name.split("-")[2] for path in finished) == [f"{number:04}" for number in range(6)]
+    print(f"{done} kills with {workers} workers, no trial lost, doubled or different")
+
+
+def killed(folder: Path, chance: random.Random, kills: int, longest: float) -> int:
+    """Take a sweep to its end, killing its controller or one of its workers every now and then; how often."""
+    process, done = start(folder), 0
+    while process.exitcode is None:
+        process.join(chance.uniform(0.1, longest) if done < kills else None)
         if process.exitcode is not None:
             break
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        kills += 1
+        done += 1
         if chance.random() < 0.4 and children:
             kill(int(chance.choice(children)))
             continue
         kill(process.pid)
         process.join()
         process = start(folder)
-    process.join()
-
     assert process.exitcode == 0, (folder / "controller.log").read_text()
-    assert trials(folder) == undisturbed["trials"]
-    runs = folder / "runs" / "sweeps" / "swept" / "runs"
-    finished = [path for path in runs.glob("*/record.json") if json.loads(path.read_text())["state"] == "finished"]
-    assert sorted(path.parent.name.split("-")[2] for path in finished) == [f"{number:04}" for number in range(6)]
+    return done
 
 
 def kill(process: int) -> None:
@@ -178,3 +189,39 @@ def test_a_sweep_is_stopped_extended_and_guarded(sweep: Callable[[int, str], Pat
     told = (folder / "controller.log").read_text()
     assert "sweep swept was begun with other settings:\n  sweep    space.model.width.1: 32 → 64" in told
     shutil.rmtree(folder / "runs")
+
+
+PRETRAINED = """\
+name: swept
+recipe: recipe.yaml
+search: {use: random, trials: 4}
+space:
+  optimizer.lr: {log: [1e-5, 3e-4]}
+objective: {metric: validation/loss}
+executor: {workers: 2}
+"""
+
+
+@pytest.mark.long
+@pytest.mark.network
+@pytest.mark.timeout(3600)
+def test_a_sweep_of_a_pretrained_model_that_is_killed_comes_to_the_same_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = (Path(__file__).parents[2] / "recipes" / "sentiment.yaml").read_text()
+    recipe = shipped.replace("  use: wheel  ", "  limit: 300\n  use: wheel  ").replace(
+        "train: {epochs: 2, batch_size: 32}",
+        "train: {steps: 8, batch_size: 16, precision: 32, checkpoint: {every: {steps: 1}}}",
+    )
+    recipe = recipe[: recipe.index("trackers:")]
+    folders = [tmp_path / "whole", tmp_path / "killed"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "recipe.yaml").write_text(recipe)
+        (folder / "sweep.yaml").write_text(PRETRAINED)
+    whole(folders[0])
+
+    done = killed(folders[1], random.Random(0), 20, longest=12.0)
+
+    assert trials(folders[1]) == trials(folders[0])
+    print(f"{done} kills, no trial lost, doubled or different")
