@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,30 +147,6 @@ def test_a_component_that_raises_is_told_with_its_kind_and_cause(
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_run_as_interrupted(recipe_file: Path, tmp_path: Path) -> None:
-    run = ["run", str(recipe_file), "train.epochs=2000", "--runs", str(tmp_path / "r")]
-    command = [sys.executable, "-m", "lmkit", *run]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
-    )
-    _wait_for(lambda: any((tmp_path / "r").glob("*/metrics.jsonl")), 60)
-    time.sleep(0.5)
-
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-
-    (folder,) = (tmp_path / "r").iterdir()
-    assert process.returncode == 130
-    assert errors.strip() == "stopped; `lmkit runs` shows what was kept"
-    assert read_record(folder).state == "interrupted"
-    assert not (folder / "model").exists()
-
-
-@pytest.mark.slow
 def test_the_command_exits_with_the_code_of_the_fault(recipe_file: Path, tmp_path: Path) -> None:
     def code(*arguments: str) -> tuple[int, str]:
         command = [sys.executable, "-m", "lmkit", "run", str(recipe_file), "--runs", str(tmp_path / "r"), *arguments]
@@ -185,14 +159,6 @@ def test_the_command_exits_with_the_code_of_the_fault(recipe_file: Path, tmp_pat
     assert "did you mean 'layers'?" in wrong_recipe[1]
     assert wrong_data[0] == 2
     assert "Traceback" not in wrong_recipe[1] + wrong_data[1]
-
-
-def _wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            pytest.fail("nothing happened in time")
-        time.sleep(0.1)
 
 
 def test_devices_that_are_not_there_are_told_before_anything_is_read(recipe_file: Path) -> None:
