@@ -175,7 +175,7 @@ def _taken(folder: Path, what: str) -> tuple[int, Mapping[str, Any]]:
             if locked and not _is_file(file, path):
                 os.close(file)
                 continue  # its owner removed it while we opened it
-            owner = _owner(file)
+            owner = _owner(file) if locked else _awaited_owner(file)
             if not locked or (owner is not None and owner.lives and not _is_this(owner)):
                 raise UsageError(_refusal(f"{what} {folder.resolve().name}", owner))
             process = this_process()
@@ -222,6 +222,15 @@ def _owner(file: int) -> Owner | None:
         return None
     age = max(0.0, time.time() - os.fstat(file).st_mtime)
     return Owner(process, age) if isinstance(process, dict) and isinstance(process.get("host"), str) else None
+
+
+def _awaited_owner(file: int) -> Owner | None:
+    """The process that has locked a lease, which may be about to write its name."""
+    for _ in range(50):
+        if owner := _owner(file):
+            return owner
+        time.sleep(0.02)
+    return None
 
 
 def _is_this(owner: Owner) -> bool:

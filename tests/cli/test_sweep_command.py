@@ -55,7 +55,7 @@ def test_a_space_that_the_recipe_cannot_have_is_told_before_any_trial(lmkit: Cal
     told = lmkit("sweep", recipe, "--space", "optimizer.lrr=[1e-3, 1e-2]", "--space", "train.batch_size=[8, many]")
 
     assert told.code == 2
-    assert "space.optimizer.lrr: unknown key; did you mean 'lr'?" in told.err
+    assert "optimizer.lrr: unknown key; did you mean 'lr'? (optimizer 'adamw', built-in)" in told.err
     assert "space.train.batch_size" in told.err and "many" in told.err
     assert not (recipe.parent / "runs").exists()
 

@@ -43,7 +43,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     return Undisturbed(recipe, next((folder / "runs").glob("*/record.json")).parent, names)
 
 
-@pytest.mark.parametrize("name", ["step-4.ckpt", "record.json"])
+@pytest.mark.parametrize("name", ["step-4.ckpt", pytest.param("record.json", marks=pytest.mark.slow)])
 def test_a_disk_that_is_full_from_a_write_on_ends_a_run_clearly_and_it_resumes(
     name: str, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:

@@ -40,6 +40,8 @@ train: {steps: 14, batch_size: 8, keep: last, validate_every: 5, log_every: 4, p
 """,
 }
 
+KINDS = list(RECIPES)
+
 REST = """\
 name: tiny
 data:
@@ -67,7 +69,7 @@ def write(tmp_path: Path, reviews: Path) -> Write:
     return write
 
 
-@pytest.mark.parametrize("kind", RECIPES)
+@pytest.mark.parametrize("kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])])
 def test_a_run_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(
     kind: str, write: Write, tmp_path: Path
 ) -> None:
@@ -145,8 +147,8 @@ def before_the_first_step() -> None:
     train._trainer = lambda *_: _kill()
 
 
-MOMENTS = [in_a_checkpoint, in_a_validation, in_the_evaluation]
-SLOW_MOMENTS = [in_the_saving, before_the_model_is_on_record, before_the_first_step]
+MOMENTS = [in_a_checkpoint]
+SLOW_MOMENTS = [in_a_validation, in_the_evaluation, in_the_saving, before_the_model_is_on_record, before_the_first_step]
 
 
 @pytest.mark.parametrize("moment", [*MOMENTS, *(pytest.param(m, marks=pytest.mark.slow) for m in SLOW_MOMENTS)])
@@ -399,6 +401,7 @@ def test_a_checkpoint_is_written_every_so_many_of_one_thing(write: Write) -> Non
         load_recipe(write(checkpoint="checkpoint: {every: {steps: 4, epochs: 1}}"))
 
 
+@pytest.mark.slow
 def test_a_spoiled_checkpoint_is_passed_over_for_the_one_before(stopped: Path, write: Write, tmp_path: Path) -> None:
     undisturbed = whole(tmp_path / "recipe.yaml", tmp_path / "whole")
     newest, before = sorted((stopped / "checkpoints").glob("step-*"), reverse=True)
@@ -483,6 +486,7 @@ class Racing:
         lmkit.resume_run = resumes  # type: ignore[assignment]
 
 
+@pytest.mark.slow
 def test_of_two_that_resume_a_run_at_once_one_does_and_the_other_refuses(
     stopped: Path, write: Write, tmp_path: Path
 ) -> None:
