@@ -214,6 +214,7 @@ def test_a_whole_run_with_three_trackers_leaves_no_secret_anywhere(place: Path) 
     assert leaks(written) == []
 
 
+@pytest.mark.long
 def test_runs_that_fail_and_recipes_that_are_refused_tell_no_secret(place: Path) -> None:
     text = (place.parent / "noted.py").read_text()
     failing = text.replace("        return inner(config, **offered)", "        raise RuntimeError(all_of_them())")

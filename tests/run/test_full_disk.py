@@ -43,7 +43,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     return Undisturbed(recipe, next((folder / "runs").glob("*/record.json")).parent, names)
 
 
-@pytest.mark.parametrize("name", ["step-4.ckpt", pytest.param("record.json", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["step-4.ckpt", "record.json"])
 def test_a_disk_that_is_full_from_a_write_on_ends_a_run_clearly_and_it_resumes(
     name: str, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
@@ -66,6 +67,7 @@ KINDS = ["runs", "lease", "recipe.yaml", "settings.json", "rows", "tokenizers", 
 KINDS += ["metrics.jsonl", "best-3.ckpt", "model", "test.parquet", "summary.json"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_every_sort_of_file_that_finds_the_disk_full_ends_a_run_so(undisturbed: Undisturbed, tmp_path: Path) -> None:
     numbers = {undisturbed.last(name) for name in KINDS} | {undisturbed.first("json"), undisturbed.first("step-2.ckpt")}

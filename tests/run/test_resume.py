@@ -69,14 +69,16 @@ def write(tmp_path: Path, reviews: Path) -> Write:
     return write
 
 
-@pytest.mark.parametrize("kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])])
+@pytest.mark.parametrize(
+    ("kind", "kills"), [(KINDS[0], 8), *(pytest.param(kind, 17, marks=pytest.mark.slow) for kind in KINDS[1:])]
+)
 def test_a_run_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(
-    kind: str, write: Write, tmp_path: Path
+    kind: str, kills: int, write: Write, tmp_path: Path
 ) -> None:
     recipe = write(kind)
     undisturbed = whole(recipe, tmp_path / "whole")
 
-    for run in killed(recipe, tmp_path, 14, 0.9, random.Random(0)):
+    for run in killed(recipe, tmp_path, kills, 0.9, random.Random(0)):
         assert differences(undisturbed, run) == []
 
 
@@ -208,7 +210,12 @@ class Signalled:
 
 
 @pytest.mark.parametrize(
-    ("number", "moment"), [(signal.SIGTERM, "step"), (signal.SIGINT, "step"), (signal.SIGTERM, "read")]
+    ("number", "moment"),
+    [
+        (signal.SIGTERM, "step"),
+        pytest.param(signal.SIGINT, "step", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, "read", marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_to_end_finishes_the_step_and_leaves_a_run_to_resume(
     number: int, moment: str, write: Write, tmp_path: Path
@@ -233,6 +240,7 @@ def test_a_signal_to_end_finishes_the_step_and_leaves_a_run_to_resume(
     assert differences(undisturbed, resumed) == []
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_stops_at_once(write: Write, tmp_path: Path) -> None:
     stopping = start(write(checkpoint="clip_norm: 1.0"), tmp_path / "runs", signalled(signal.SIGINT, "twice"))
     stopping.join()
@@ -285,6 +293,7 @@ def test_changed_rows_stop_a_resume_until_they_are_allowed(stopped: Path, review
     ]
 
 
+@pytest.mark.slow
 def test_changes_that_are_allowed_are_recorded_and_hold(stopped: Path) -> None:
     from lmkit import resume_run
 
@@ -296,6 +305,7 @@ def test_changes_that_are_allowed_are_recorded_and_hold(stopped: Path) -> None:
     assert (resumption.state, list(resumption.changes)) == ("interrupted", ["train.epochs: 3 → 1"])
 
 
+@pytest.mark.slow
 def test_another_machine_stops_a_resume(stopped: Path) -> None:
     from lmkit import resume_run
 
@@ -332,6 +342,7 @@ def test_fewer_threads_stop_a_resume_and_more_cores_do_not(stopped: Path) -> Non
 # -- which run
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_run_again(write: Write, tmp_path: Path) -> None:
     from lmkit import resume_run
 
@@ -342,6 +353,7 @@ def test_a_finished_run_is_not_run_again(write: Write, tmp_path: Path) -> None:
     assert (run / "record.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_run_that_is_alive_is_not_resumed(write: Write, tmp_path: Path) -> None:
     from lmkit import resume_run
 
@@ -381,8 +393,12 @@ def test_the_newest_unfinished_run_of_a_recipe_is_found(stopped: Path, tmp_path:
             "{every: {steps: 4}, keep: 3, keep_after: true}",
             ["step-12.ckpt", "step-16.ckpt", "step-8.ckpt"],
         ),
-        ("{every: {epochs: 1}, keep: 5, keep_after: true}", ["step-12.ckpt", "step-6.ckpt"]),
-        ("{every: {steps: 4}, keep: 3}", []),
+        pytest.param(
+            "{every: {epochs: 1}, keep: 5, keep_after: true}",
+            ["step-12.ckpt", "step-6.ckpt"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("{every: {steps: 4}, keep: 3}", [], marks=pytest.mark.slow),
     ],
 )
 def test_checkpoints_are_written_and_kept_as_the_recipe_says(
@@ -429,6 +445,7 @@ def test_a_run_none_of_whose_checkpoints_can_be_read_says_so_and_loses_nothing(s
     assert (stopped / "metrics.jsonl").read_text() == lines
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_would_execute_code_is_refused(stopped: Path, tmp_path: Path) -> None:
     from lmkit import resume_run
 

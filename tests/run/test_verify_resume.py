@@ -88,6 +88,7 @@ def test_what_first_differs_is_told_of_a_model_that_forgets_its_generator(
     assert sorted(path.name for path in (tmp_path / "both").glob("*/*/record.json")) == ["record.json", "record.json"]
 
 
+@pytest.mark.long
 def test_a_recipe_that_does_not_run_through_is_told_with_the_cause(
     recipe_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
