@@ -19,6 +19,7 @@ from lmkit.records.provenance import provenance
 from lmkit.records.record import Resumption, RunRecord
 from lmkit.records.store import (
     MODEL,
+    drop_torn,
     find_run,
     flat,
     list_runs,
@@ -71,6 +72,7 @@ def go_on(
 ) -> Run:
     """Go on with the run in `folder`, which is not finished, as `resume_run` does."""
     with take_lease(folder) as lease:
+        drop_torn(folder)
         record = read_record(folder)  # as the last owner left it
         if record.state == "finished":
             return Run(folder)

@@ -223,6 +223,15 @@ def find_begun(runs: Path, name: str) -> Path | None:
     return max(found, default=None)
 
 
+def drop_torn(run: Path) -> None:
+    """Delete what a kill left of files and folders that were being written in a run, whose lease the caller has."""
+    for left in [*run.glob(".*.tmp"), *(run / PREDICTIONS).glob(".*.tmp")]:
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
 def remove_run(folder: Path) -> None:
     """Delete a run. It leaves the listing at once, and what a kill leaves of its files goes with the next removal."""
     with disk_errors(folder):

@@ -115,7 +115,9 @@ def test_the_recipes_come_with_the_wheel(here: Path) -> None:
     (wheel,) = here.glob("*.whl")
 
     with zipfile.ZipFile(wheel) as archive:
-        names = [Path(name).stem for name in archive.namelist() if "share/lmkit/recipes/" in name]
+        shared = [Path(name) for name in archive.namelist() if "share/lmkit/recipes/" in name]
+        names = [path.stem for path in shared if path.parent.name == "recipes"]
+        sweeps = [path.stem for path in shared if path.parent.name == "sweeps"]
     installed = here / "installed"
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(installed), str(wheel)]
     subprocess.run(install, check=True, capture_output=True, timeout=300)
@@ -125,5 +127,6 @@ def test_the_recipes_come_with_the_wheel(here: Path) -> None:
     run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=here)
 
     assert sorted(names) == SHIPPED
+    assert sorted(sweeps) == ["sentiment-grid", "sentiment-random"]
     assert [Path(file).stem for file in run.stdout.split()] == SHIPPED, run.stderr
     assert all(file.startswith(str(installed)) for file in run.stdout.split())

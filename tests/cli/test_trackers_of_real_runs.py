@@ -143,6 +143,7 @@ def test_a_server_that_falls_silent_and_a_mirror_that_is_killed_change_nothing_b
     assert rows_at(server) == rows_of(run) == rows_of(plain)
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_and_resumed_is_at_the_server_once(
     recipes: Path, plain: Path, server: WandbServer
 ) -> None:

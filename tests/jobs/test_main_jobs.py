@@ -102,6 +102,7 @@ def test_words_are_tagged_better_than_by_looking_them_up(command: Command) -> No
     assert result.baselines["lookup"]["span_f1"] < 0.3
 
 
+@pytest.mark.long
 def test_a_translation_from_scratch_beats_copying(command: Command) -> None:
     result = command("translation.yaml", "trackers=[]").record.results["test"]
 

@@ -210,6 +210,7 @@ def test_what_a_rank_says_that_ends_with_an_error_is_told(start: Callable[..., S
     assert "an odd optimizer" in (run.folder / "rank-1.log").read_text()
 
 
+@pytest.mark.long
 def test_when_rank_0_is_killed_the_others_end(start: Callable[..., Started]) -> None:
     run = start(*LONG, "train.workers=1")
     run.wait_for(lambda: run.rows() > 5)

@@ -77,6 +77,7 @@ def test_every_sort_of_file_that_finds_the_disk_full_ends_a_run_so(undisturbed: 
     assert found == []
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's namespaces")
 def test_a_small_disk_that_is_really_full_ends_a_run_so(undisturbed: Undisturbed, tmp_path: Path) -> None:

@@ -165,6 +165,7 @@ def test_without_a_key_a_run_is_mirrored_offline_and_sent_later(
     assert_synced(folder, server)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_server_that_fails_for_a_while_gets_every_row_once_and_nothing_is_said(
     tmp_path: Path, server: WandbServer
@@ -225,6 +226,7 @@ def test_a_mirror_that_is_killed_is_told_of_and_its_run_is_sent_later(tmp_path: 
     assert_synced_once(folder, server)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_service_of_wandb_may_be_killed_again_and_again(tmp_path: Path, server: WandbServer) -> None:
     folder = keep(tmp_path, WANDB)
@@ -335,6 +337,7 @@ def with_a_full_disk(tmp_path: Path, trackers: str, mounted: str) -> dict[str, A
     return dict(json.loads(done.stdout))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_full_disk_under_files_of_trackers_is_told_and_they_are_whole_after_a_sync(tmp_path: Path) -> None:
     found = with_a_full_disk(tmp_path, "[{use: csv, folder: far}, {use: tensorboard, folder: far}]", "far")

@@ -243,6 +243,7 @@ def test_a_recipe_trains_with_it(use: str, recipe_file: Path) -> None:
     assert run.record.results["test"].measures["accuracy"].value > 0.9
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_ranks_train_with_sophia(recipe_file: Path) -> None:
     overrides = ["optimizer={use: sophia, measure_every: 2}", "train.devices=2", "train.batch_size=6"]

@@ -150,6 +150,7 @@ def take_a_step(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_ranks_share_the_mean_of_their_estimates(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(take_a_step, (str(tmp_path),), nprocs=2)
