@@ -236,7 +236,11 @@ def _slices(
 
 
 def _judged_split(tree: Node, validate: ValidateConfig, data: DataConfig) -> Iterator[Fault]:
-    """A split to be judged that the data does not give."""
+    """A split to be judged that the data does not give; the default one, where nobody judges, is none of a fault."""
+    stages = tree.value.get("stages")
+    judges = stages is not None and isinstance(stages.value, list) and "validate" in stages.plain()
+    if validate.split == ValidateConfig().split and not judges:
+        return
     given = data.given_splits or tuple(name for name in SPLITS if getattr(data.split, name) > 0)
     if validate.split not in given:
         place = tree.find(("validate", "split")).place

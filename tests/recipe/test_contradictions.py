@@ -196,3 +196,12 @@ def test_a_strategy_that_has_nothing_to_share_or_cannot_compute_so(
     (line,) = faults(minimal + f"train: {train}\n")
 
     assert told in line
+
+
+def test_a_complete_recipe_whose_data_has_no_test_split_is_read_again(load: Load, minimal: str) -> None:
+    from lmkit.recipe.document import dump_document
+
+    given = minimal.replace("path: films.csv", "files: {train: a.csv, validation: b.csv}")
+    recipe = load(given + "evaluate: {splits: [validation]}\n")
+
+    assert load(dump_document(recipe.model_dump(mode="json"))) == recipe

@@ -124,7 +124,7 @@ def test_the_measure_that_slices_are_compared_by_is_one_that_is_measured(faults:
     assert "validate.measure: no metric measures 'accurcy'; did you mean 'accuracy'?" in line
 
 
-@pytest.mark.parametrize("lines", ["validate: {split: test}", "stages: [train, validate]"])
+@pytest.mark.parametrize("lines", ["stages: [train, validate]", "stages: [train, validate]\nvalidate: {split: test}"])
 def test_the_split_to_be_judged_is_one_that_the_data_gives(faults: Faults, minimal: str, lines: str) -> None:
     given = minimal.replace("path: films.csv", "files: {train: a.csv, validation: b.csv}")
 
