@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lmkit.api.opened import Run, kept_recipe
 from lmkit.api.running import take_through
@@ -14,14 +13,15 @@ from lmkit.errors import LmkitError
 from lmkit.plugins import installed_plugins
 from lmkit.recipe.schema import Recipe
 from lmkit.records.changes import changes, refusal, used_plugins
+from lmkit.records.files import drop_torn
 from lmkit.records.lease import take_lease
 from lmkit.records.provenance import provenance
 from lmkit.records.record import Resumption, RunRecord
 from lmkit.records.store import (
     MODEL,
-    drop_torn,
+    PREDICTIONS,
     find_run,
-    flat,
+    kept_settings,
     list_runs,
     read_record,
     read_settings,
@@ -30,7 +30,6 @@ from lmkit.records.store import (
     state_of,
     write_summary,
 )
-from lmkit.redaction import redacted_value
 
 if TYPE_CHECKING:
     from lmkit.run.facts import Facts
@@ -73,6 +72,7 @@ def go_on(
     """Go on with the run in `folder`, which is not finished, as `resume_run` does."""
     with take_lease(folder) as lease:
         drop_torn(folder)
+        drop_torn(folder / PREDICTIONS)
         record = read_record(folder)  # as the last owner left it
         if record.state == "finished":
             return Run(folder)
@@ -80,7 +80,7 @@ def go_on(
         plugins = installed_plugins()
         base = Path(record.provenance["base"])
         now = provenance(base, plugins.found, used_plugins(recipe, plugins)) | {"base": str(base)}
-        written = {"settings": settings_of(recipe), "provenance": now}
+        written = {"settings": kept_settings(recipe.model_dump(mode="json")), "provenance": now}
         changed = [
             str(change)
             for change in changes({"settings": read_settings(folder), "provenance": record.provenance}, written)
@@ -104,7 +104,7 @@ def go_on(
 
 def find_unfinished(recipe: Recipe, base: Path | str, runs: Path | str | None = None) -> Path | None:
     """The newest run of this very recipe, read in the folder `base`, that is not finished; it may be alive."""
-    settings = settings_of(recipe)
+    settings = kept_settings(recipe.model_dump(mode="json"))
     root = runs_folder(Path(runs) if runs else None)
     for summary in reversed(list_runs(root)):
         folder: Path = root / summary["id"]
@@ -115,12 +115,6 @@ def find_unfinished(recipe: Recipe, base: Path | str, runs: Path | str | None = 
             except LmkitError:
                 continue
     return None
-
-
-def settings_of(recipe: Recipe) -> Mapping[str, Any]:
-    """A recipe by dotted keys, as a run keeps it."""
-    settings: dict[str, Any] = redacted_value(json.loads(json.dumps(flat(recipe.model_dump(mode="json")))))
-    return settings
 
 
 def _resumption(record: RunRecord, folder: Path, changed: Sequence[str]) -> Resumption:

@@ -12,14 +12,14 @@ from rich.console import Console
 from lmkit.api import load_recipe, study_data
 from lmkit.cli.data_tables import shown
 from lmkit.errors import StoppedError
-from lmkit.run.progress import LiveProgress, PlainProgress, Progress
+from lmkit.run.progress import progress_on
 
 
 def data_command(path: Path, overrides: tuple[str, ...], near_duplicates: float | None, as_json: bool) -> None:
     """Study the recipe's data and print what was found; how far it is goes to the error stream."""
     recipe = load_recipe(path, overrides)
     watching = Console(stderr=True, highlight=False)
-    progress: Progress = LiveProgress(watching) if watching.is_terminal else PlainProgress(watching)
+    progress = progress_on(watching)
     try:
         with redirect_stdout(sys.stderr):  # what a component prints is no command's output
             report = study_data(recipe, base=path.parent, near_duplicates=near_duplicates, progress=progress)

@@ -13,7 +13,7 @@ from rich.console import Console
 from lmkit.api import Reproduction, reproduce_run
 from lmkit.errors import LmkitError, StoppedError, UnmetError
 from lmkit.records.files import finite
-from lmkit.run.progress import LiveProgress, NoProgress, PlainProgress, Progress
+from lmkit.run.progress import progress_on
 
 
 def reproduce_command(
@@ -21,9 +21,7 @@ def reproduce_command(
 ) -> None:
     """Tell what changed, run it again, and tell whether it came to the same. Raises UnmetError where it did not."""
     console = Console(highlight=False, stderr=as_json)
-    progress: Progress = (
-        NoProgress() if quiet else LiveProgress(console) if console.is_terminal else PlainProgress(console)
-    )
+    progress = progress_on(console, quiet)
     try:
         found = reproduce_run(wanted, runs=runs, tolerance=tolerance, progress=progress)
     except KeyboardInterrupt as cause:

@@ -14,7 +14,7 @@ from lmkit.cli.studies import tell_study
 from lmkit.cli.tables import result_table
 from lmkit.cli.validate import end_with
 from lmkit.errors import LmkitError, StoppedError
-from lmkit.run.progress import LiveProgress, NoProgress, PlainProgress, Progress
+from lmkit.run.progress import Progress, progress_on
 
 
 def run_command(
@@ -47,9 +47,7 @@ def run_command(
 def watch(take: Callable[[Progress], Run], *, verbose: bool, quiet: bool) -> None:
     """Show how a run goes, and tell what came of it and what to type next."""
     console = Console(highlight=False)
-    progress: Progress = (
-        NoProgress() if quiet else LiveProgress(console) if console.is_terminal else PlainProgress(console)
-    )
+    progress = progress_on(console, quiet)
     try:
         run = take(progress)
     except KeyboardInterrupt as cause:

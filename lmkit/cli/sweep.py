@@ -12,7 +12,7 @@ from lmkit.api import read_sweep, read_sweep_of
 from lmkit.api.sweeping import first_points, run_sweep
 from lmkit.cli.sweeps import shown_settings, tell_sweep
 from lmkit.errors import StoppedError, UsageError
-from lmkit.run.progress import LiveProgress, NoProgress, PlainProgress, Progress
+from lmkit.run.progress import progress_on
 from lmkit.sweep.load import LoadedSweep, is_sweep
 
 FIRST = 10
@@ -47,9 +47,7 @@ def sweep_command(
     if dry_run:
         _tell_first(loaded, console)
         return
-    progress: Progress = (
-        NoProgress() if quiet else LiveProgress(console) if console.is_terminal else PlainProgress(console)
-    )
+    progress = progress_on(console, quiet)
     try:
         result = run_sweep(loaded, runs=runs, retry_failed=retry_failed, progress=progress)
     except KeyboardInterrupt as cause:

@@ -10,7 +10,7 @@ from rich.console import Console
 from lmkit.api import open_run
 from lmkit.cli.studies import tell_study, verdict_line
 from lmkit.errors import StoppedError, UnmetError
-from lmkit.run.progress import LiveProgress, NoProgress, PlainProgress, Progress
+from lmkit.run.progress import progress_on
 from lmkit.validation.study import Study
 
 
@@ -18,9 +18,7 @@ def validate_command(wanted: str, overrides: Sequence[str], runs: Path | None, a
     """Study the run and tell what was found; exit code 3 where a requirement is not met."""
     run = open_run(wanted, runs)
     beside = Console(stderr=True, highlight=False)
-    progress: Progress = (
-        NoProgress() if as_json else LiveProgress(beside) if beside.is_terminal else PlainProgress(beside)
-    )
+    progress = progress_on(beside, quiet=as_json)
     try:
         study = run.validate(overrides, progress=progress)
     except KeyboardInterrupt as cause:

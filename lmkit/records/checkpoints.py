@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from lmkit.records.files import drop_torn
+
 FORMAT = 1
 NAME = re.compile(r"step-(\d+)\.ckpt")
 BEST = re.compile(r"best-(\d+)\.ckpt")
@@ -34,9 +36,3 @@ def prune(folder: Path, keep: int, best: int | None) -> None:
         if BEST.fullmatch(path.name) and path != (best_path(folder, best) if best is not None else None):
             path.unlink(missing_ok=True)
     drop_torn(folder)
-
-
-def drop_torn(folder: Path) -> None:
-    """Delete what a kill left of files that were being written."""
-    for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,15 @@ def read_json(path: Path | str) -> Any:
         return json.loads(content)
     except RecursionError as cause:
         raise ValueError("it is nested too deep") from cause
+
+
+def drop_torn(folder: Path) -> None:
+    """Delete what a kill left of files and folders that were being written in a folder, which is the caller's alone."""
+    for left in folder.glob(".*.tmp"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import os
 import re
 import secrets
@@ -120,6 +121,12 @@ def write_recipe(folder: Path, recipe: Mapping[str, Any]) -> None:
     write_json(folder / SETTINGS, flat(recipe))
 
 
+def kept_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted keys, as `read_settings` gives those that were kept: plain values, redacted."""
+    kept: dict[str, Any] = redacted_value(json.loads(json.dumps(flat(settings))))
+    return kept
+
+
 def read_settings(folder: Path) -> dict[str, Any]:
     """The settings of a run's recipe by dotted keys, such as `optimizer.lr` and `metrics.0.use`; empty without one."""
     try:
@@ -221,15 +228,6 @@ def find_begun(runs: Path, name: str) -> Path | None:
     """The newest run of exactly this name that has come so far that it can be resumed."""
     found = [path.parent for path in runs.glob(f"*-{name}-????/{RECORD}") if _name_of(path.parent) == name]
     return max(found, default=None)
-
-
-def drop_torn(run: Path) -> None:
-    """Delete what a kill left of files and folders that were being written in a run, whose lease the caller has."""
-    for left in [*run.glob(".*.tmp"), *(run / PREDICTIONS).glob(".*.tmp")]:
-        if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
 
 
 def remove_run(folder: Path) -> None:

@@ -24,8 +24,8 @@ from lightning_fabric.plugins import CheckpointIO
 
 from lmkit.errors import UsageError
 from lmkit.recipe.schema import CheckpointConfig
-from lmkit.records.checkpoints import FORMAT, checkpoint_path, checkpoints_in, drop_torn, prune
-from lmkit.records.files import write_atomic
+from lmkit.records.checkpoints import FORMAT, checkpoint_path, checkpoints_in, prune
+from lmkit.records.files import drop_torn, write_atomic
 from lmkit.records.metrics import MetricsWriter
 from lmkit.run.stopping import Stop
 

@@ -75,6 +75,13 @@ class Progress(Protocol):
     def close(self) -> None: ...
 
 
+def progress_on(console: Console, quiet: bool = False) -> Progress:
+    """What suits a console: a live line on a terminal, plain lines elsewhere, nothing where it is to be quiet."""
+    if quiet:
+        return NoProgress()
+    return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+
+
 class NoProgress:
     """Tells nobody: for `--quiet` and for scripts."""
 

@@ -13,8 +13,7 @@ from lmkit.errors import UsageError
 from lmkit.recipe.schema import NAME
 from lmkit.records.changes import Change, changes
 from lmkit.records.files import disk_errors, write_json
-from lmkit.records.store import flat
-from lmkit.redaction import redacted_value
+from lmkit.records.store import kept_settings
 from lmkit.spelling import nearest
 from lmkit.sweep.load import LoadedSweep
 from lmkit.sweep.trials import Direction
@@ -63,8 +62,8 @@ def spec_of(loaded: LoadedSweep) -> Spec:
         "maximize" if better == "max" else "minimize",
         loaded.file.resolve(),
         size,
-        _flat(sweep.model_dump(mode="json", exclude={"recipe"})),
-        _flat(recipe.model_dump(mode="json")),
+        kept_settings(sweep.model_dump(mode="json", exclude={"recipe"})),
+        kept_settings(recipe.model_dump(mode="json")),
     )
 
 
@@ -127,11 +126,6 @@ def find_sweep(runs: Path, name: str) -> Path:
     near = nearest(name, [path.name for path in list_sweeps(runs)])
     meant = f"; did you mean {near!r}?" if near else "; `lmkit sweeps list` lists what there is"
     raise UsageError(f"no sweep is called {name!r} in {runs}{meant}")
-
-
-def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = redacted_value(json.loads(json.dumps(flat(value))))
-    return plain
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:

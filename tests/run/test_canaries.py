@@ -56,7 +56,7 @@ KINDS = {
     "model": "lstm", "optimizer": "adamw", "scheduler": "linear", "metric": "accuracy", "perturbation": "case",
     "tracker": "csv",
 }
-library = logging.getLogger("some.library")
+library = logging.getLogger("some_package")
 
 
 def noted(kind, use, components):
