@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from lmkit.api.logs import say
 from lmkit.errors import InterruptedRunError
 from lmkit.offline import network
 from lmkit.plugins import installed_plugins
+from lmkit.records.files import disk_errors
 from lmkit.records.lease import take_lease
 from lmkit.records.store import MODEL, runs_folder
 from lmkit.run.progress import NoProgress, Position, Progress
@@ -124,11 +125,13 @@ def run_sweep(
     """
     spec, sweep = spec_of(loaded), loaded.sweep
     folder = sweep_folder(runs_folder(Path(runs) if runs else None), sweep.name)
-    begin_sweep(folder, spec)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     shown, stop = progress or NoProgress(), Stop()
     plugins = installed_plugins()
     measure = spec.metric.rpartition("/")[2]
     with take_lease(folder, "sweep"), network(loaded.recipe.offline), stop.listening(), stop.waiting():
+        begin_sweep(folder, spec)
         executor = LocalExecutor(folder, loaded.file.parent.resolve(), measure, sweep.executor.workers)
         mirrors = start_mirrors(folder / RUNS) if loaded.recipe.trackers else None
         try:
@@ -140,7 +143,7 @@ def run_sweep(
                 spec.direction,
                 kept=max(KEPT, sweep.confirm.best if sweep.confirm else 0),
                 stop=stop,
-                tell=lambda board: shown.show(_position(board, spec, sweep.executor.workers)),
+                tell=lambda board: shown.show(_position(board, spec)),
                 drop=lambda trial: _drop_models(folder, trial),
             )
             minutes = sweep.budget.minutes if sweep.budget else None
@@ -159,7 +162,7 @@ def run_sweep(
 def _confirm(
     loaded: LoadedSweep,
     folder: Path,
-    points: Any,
+    points: Sequence[Trial],
     executor: LocalExecutor,
     stop: Stop,
     progress: Progress,
@@ -186,7 +189,7 @@ def _search(loaded: LoadedSweep, plugins: Plugins) -> Search:
     return search
 
 
-def _position(board: Board, spec: Spec, workers: int) -> Position:
+def _position(board: Board, spec: Spec) -> Position:
     """The board as a line: what runs, what is done, what failed, the best so far, the time left."""
     done = board.finished + board.failed
     notes = [f"{len(board.running)} running"]

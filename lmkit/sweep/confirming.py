@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from lmkit.run.stopping import Stop
 from lmkit.sweep.controller import POLL, TRIES
@@ -86,5 +85,5 @@ def confirmed(folder: Path) -> dict[tuple[Point, int], float | None]:
     return found
 
 
-def _number(point: Trial | None) -> Any:
+def _number(point: Trial | None) -> Point:
     return None if point is None else point.number

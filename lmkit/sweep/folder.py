@@ -72,7 +72,7 @@ def sweep_folder(runs: Path, name: str) -> Path:
 
 
 def begin_sweep(folder: Path, spec: Spec) -> None:
-    """Keep what the sweep is, or see that it is still the same.
+    """Keep what the sweep is, whose lease the caller has, or see that it is still the same.
 
     Raises UsageError where the folder holds another sweep of this name: its trials could not be compared.
     """

@@ -167,9 +167,10 @@ def test_a_sweep_is_stopped_extended_and_guarded(sweep: Callable[[int, str], Pat
     journal = folder / "runs" / "sweeps" / "swept" / "journal.jsonl"
     while not (journal.exists() and '"finished"' in journal.read_text()):
         time.sleep(0.05)
-    second = start(folder)
+    second = start(folder, "--trials", "99")
     second.join()
     assert second.exitcode == 2
+    assert json.loads((journal.parent / "sweep.json").read_text())["trials"] == 6
     assert "sweep swept is alive: process" in (folder / "controller.log").read_text()
     os.kill(process.pid, signal.SIGTERM)
     process.join()
