@@ -38,24 +38,12 @@ SECRET_QUERY = re.compile(
 
 def redacted(text: str, where: Where = "messages") -> str:
     """The text without secrets, in whatever case they are written."""
-    found = _known.pattern(where)
-    if found is not None:
-        pattern, names = found
-        text = pattern.sub(
-            lambda match: f"${{env:{names[match.lastindex - 1]}}}" if match.lastindex else match[0], text
-        )
-    return ADDRESS.sub(_without_login, text) if "://" in text else text
+    return _redacted(text, _known.pattern(where))
 
 
 def redacted_value(value: Any, where: Where = "structures") -> Any:
     """The value with every text in it redacted; keys stay as they are."""
-    if isinstance(value, str):
-        return redacted(value, where)
-    if isinstance(value, Mapping):
-        return {key: redacted_value(inner, where) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(redacted_value(inner, where) for inner in value)
-    return value
+    return _redacted_inside(value, _known.pattern(where))
 
 
 def note_reference(name: str) -> None:
@@ -102,6 +90,29 @@ def redacted_streams(*names: Literal["stdout", "stderr"]) -> Iterator[None]:
             setattr(sys, name, stream)
 
 
+Secrets = tuple[re.Pattern[str], list[str]] | None
+"""What finds the secrets, and the variable of each of its groups; None where there are none."""
+
+
+def _redacted(text: str, secrets: Secrets) -> str:
+    if secrets is not None:
+        pattern, names = secrets
+        text = pattern.sub(
+            lambda match: f"${{env:{names[match.lastindex - 1]}}}" if match.lastindex else match[0], text
+        )
+    return ADDRESS.sub(_without_login, text) if "://" in text else text
+
+
+def _redacted_inside(value: Any, secrets: Secrets) -> Any:
+    if isinstance(value, str):
+        return _redacted(value, secrets)
+    if isinstance(value, Mapping):
+        return {key: _redacted_inside(inner, secrets) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_redacted_inside(inner, secrets) for inner in value)
+    return value
+
+
 class _RedactingStream:
     """A text stream that redacts what is written to it, and is its stream in all else."""
 
@@ -132,7 +143,7 @@ class _Secrets:
     """The environment that was looked through last."""
 
     def __post_init__(self) -> None:
-        self._patterns: dict[Where, tuple[re.Pattern[str], list[str]] | None] = {}
+        self._patterns: dict[Where, Secrets] = {}
 
     def name(self, name: str) -> None:
         value = os.environ.get(name, "")
@@ -140,8 +151,7 @@ class _Secrets:
             self.named[value] = name
             self.seen = ()
 
-    def pattern(self, where: Where) -> tuple[re.Pattern[str], list[str]] | None:
-        """What finds the secrets, and the variable of each of its groups; None where there are none."""
+    def pattern(self, where: Where) -> Secrets:
         now = tuple(os.environ.items())
         if now != self.seen:
             self.told |= {value: name for name, value in now if _tells(name) and _is_secret(value)}
@@ -196,7 +206,7 @@ def _is_path(text: str) -> bool:
         return False
 
 
-def _compiled(values: Mapping[str, str]) -> tuple[re.Pattern[str], list[str]] | None:
+def _compiled(values: Mapping[str, str]) -> Secrets:
     forms = {form: name for value, name in values.items() for form in _forms(value)}
     if not forms:
         return None

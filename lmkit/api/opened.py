@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmkit.api.imports import quick_imports
 from lmkit.api.logs import logged
 from lmkit.api.reading import with_broken_plugins
 from lmkit.errors import Fault, LmkitError, RecipeError, UsageError
@@ -26,6 +25,7 @@ from lmkit.records.metrics import read_metrics
 from lmkit.records.predictions import read_predictions
 from lmkit.records.record import RunRecord
 from lmkit.records.store import METRICS, PREDICTIONS, RECIPE, find_run, read_record, runs_folder
+from lmkit.workers.imports import quick_imports
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmkit.api.imports import quick_imports
 from lmkit.api.logs import logged, say
 from lmkit.api.opened import Run
 from lmkit.errors import InterruptedRunError, LmkitError, ResourceError
@@ -24,6 +23,7 @@ from lmkit.records.provenance import provenance
 from lmkit.records.record import Failure, RunRecord, State
 from lmkit.records.store import create_run, runs_folder, write_recipe, write_record
 from lmkit.redaction import redacted
+from lmkit.workers.imports import quick_imports
 
 if TYPE_CHECKING:
     from lmkit.run.facts import Facts

@@ -28,6 +28,7 @@ from lmkit.sweep.local import LocalExecutor
 from lmkit.sweep.seeds import confirm_seeds, repeat_seeds
 from lmkit.sweep.trials import Trial, best_trials
 from lmkit.workers.mirrors import start_mirrors
+from lmkit.workers.warm import warm_up
 
 if TYPE_CHECKING:
     from lmkit.kinds.search import Search
@@ -123,6 +124,7 @@ def run_sweep(
     Raises UsageError where a sweep of this name is something else or is under way, and InterruptedRunError when it was
     asked to stop: then it goes on where it was when it is run again.
     """
+    warm_up()
     spec, sweep = spec_of(loaded), loaded.sweep
     folder = sweep_folder(runs_folder(Path(runs) if runs else None), sweep.name)
     with disk_errors(folder):
@@ -132,6 +134,7 @@ def run_sweep(
     measure = spec.metric.rpartition("/")[2]
     with take_lease(folder, "sweep"), network(loaded.recipe.offline), stop.listening(), stop.waiting():
         begin_sweep(folder, spec)
+        shown.show(Position("start the workers"))
         executor = LocalExecutor(folder, loaded.file.parent.resolve(), measure, sweep.executor.workers)
         mirrors = start_mirrors(folder / RUNS) if loaded.recipe.trackers else None
         try:

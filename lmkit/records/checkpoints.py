@@ -28,6 +28,12 @@ def checkpoints_in(folder: Path) -> list[Path]:
     return [path for _, path in sorted(((int(name[1]), path) for name, path in found if name), reverse=True)]
 
 
+def newest_step(folder: Path) -> int:
+    """How many optimizer steps the newest checkpoint holds; 0 where there is none."""
+    newest = next(iter(checkpoints_in(folder)), None)
+    return int(newest.stem.partition("-")[2]) if newest else 0
+
+
 def prune(folder: Path, keep: int, best: int | None) -> None:
     """Delete all checkpoints but the newest, all best weights but those of step `best`, and torn files."""
     for path in checkpoints_in(folder)[keep:]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from email import message_from_string
 from importlib.metadata import PackageNotFoundError, distribution, distributions
 
 COMPUTING = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "scipy", "pyarrow")
@@ -15,10 +16,13 @@ SHOWING = ("rich", "typer", "wandb")
 def installed_packages() -> dict[str, str]:
     """The version of every installed package, by its name."""
     found: dict[str, str] = {}
-    for dist in sorted(distributions(), key=lambda dist: (dist.name or "").lower()):
-        if dist.name:
-            found.setdefault(dist.name, dist.version)  # of several, the one that is imported is found first
-    return found
+    for dist in distributions():
+        # Its description, which `dist.metadata` would parse as well, begins with the first empty line.
+        text = dist.read_text("METADATA") or dist.read_text("PKG-INFO") or ""
+        head = message_from_string(text.partition("\n\n")[0])
+        if head["Name"]:
+            found.setdefault(head["Name"], head["Version"])  # of several, the one that is imported is found first
+    return dict(sorted(found.items(), key=lambda package: package[0].lower()))
 
 
 def needed_packages(distributions: Iterable[str]) -> set[str]:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lmkit.run.stopping import Stop
-from lmkit.sweep.controller import POLL, TRIES
-from lmkit.sweep.executor import Executor, Job
+from lmkit.sweep.dispatch import dispatch
+from lmkit.sweep.executor import Ended, Executor, Job
 from lmkit.sweep.journal import Journal, read_events
 from lmkit.sweep.trials import Trial
 
@@ -36,33 +36,26 @@ def confirm(
         known = confirmed(folder)
         waiting = [(point, seed) for point in (None, *points) for seed in seeds if (_number(point), seed) not in known]
         total = (len(points) + 1) * len(seeds)
-        running: dict[str, tuple[Trial | None, int]] = {}
-        deaths: dict[str, int] = {}
-        stopping = False
-        while waiting or running:
-            if stop.asked and not stopping:
-                stopping = True
-                executor.stop()
-            while waiting and not stopping and len(running) < executor.slots:
-                point, seed = waiting.pop(0)
-                begun = job(point, seed)
-                running[begun.name] = (point, seed)
-                executor.start(begun)
-            tell(total - len(waiting) - len(running), total)
-            if not running:
-                break
-            for ended in executor.ended(POLL):
-                point, seed = running.pop(ended.name)
-                deaths[ended.name] = deaths.get(ended.name, 0) + ended.died
-                if ended.stopped:
-                    stopping = True
-                elif ended.died and deaths[ended.name] < TRIES:
-                    waiting.insert(0, (point, seed))
-                else:
-                    facts = {"point": _number(point), "seed": seed, "value": ended.value, "run": ended.run}
-                    journal.add("confirmed", **facts, error=ended.error)
-                    known[_number(point), seed] = ended.value
-        return None if stopping else known
+        begun: dict[str, tuple[Trial | None, int]] = {}
+
+        def next_job() -> Job | None:
+            if not waiting:
+                return None
+            point, seed = waiting.pop(0)
+            found = job(point, seed)
+            begun[found.name] = (point, seed)
+            return found
+
+        def take(ended: Ended) -> None:
+            point, seed = begun[ended.name]
+            facts = {"point": _number(point), "seed": seed, "value": ended.value, "run": ended.run}
+            journal.add("confirmed", **facts, error=ended.error)
+            known[_number(point), seed] = ended.value
+
+        done = dispatch(
+            executor, stop, next_job, take, tell=lambda running: tell(total - len(waiting) - len(running), total)
+        )
+        return known if done else None
     finally:
         journal.close()
 

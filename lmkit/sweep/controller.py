@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
 from lmkit.kinds.search import Finished, Search
 from lmkit.run.stopping import Stop
+from lmkit.sweep.dispatch import dispatch
 from lmkit.sweep.executor import Ended, Executor, Job
 from lmkit.sweep.journal import Journal, read_events, read_trials
 from lmkit.sweep.trials import Direction, Trial, best_trials
-
-POLL = 0.5
-"""Seconds between two looks at the budget and at what a person is shown."""
-
-TRIES = 3
-"""How often a job is begun whose process dies without a word, before it counts as failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,8 @@ class _Open:
     """A trial under way."""
 
     trial: Trial
-    jobs: dict[str, Job]
+    names: tuple[str, ...]
+    """Of its jobs."""
     waiting: list[Job]
     running: set[str] = field(default_factory=set)
     ended: dict[str, Ended] = field(default_factory=dict)
@@ -80,8 +76,7 @@ class Controller:
         self._finished = self._failed = self._ended_here = self._next = 0
         self._best: list[Trial] = []
         self._open: dict[int, _Open] = {}
-        self._deaths: dict[str, int] = {}
-        self._stopping = False
+        self._exhausted = False
         self._began = time.monotonic()
 
     def run(self, *, retry_failed: bool = False, seconds: float | None = None) -> None:
@@ -92,18 +87,14 @@ class Controller:
         try:
             self._journal.add("open")
             self._take_up(retry_failed)
-            exhausted = False
-            while True:
-                if self._stop.asked and not self._stopping:
-                    self._stopping = True
-                    self._executor.stop()
-                exhausted = self._fill(exhausted, left)
-                running = [number for number, each in self._open.items() if each.running]
-                self._tell_board(running)
-                if not running:
-                    return
-                for ended in self._executor.ended(POLL):
-                    self._take(ended)
+            dispatch(
+                self._executor,
+                self._stop,
+                lambda: self._next_job(left),
+                self._take,
+                tell=self._tell_board,
+                died=self._tell_death,
+            )
         finally:
             self._journal.add("close")
             self._journal.close()
@@ -126,53 +117,48 @@ class Controller:
                     self._journal.add("retry", trial=trial.number)
                 self._begin(Trial(trial.number, trial.settings, "running"))
 
-    def _fill(self, exhausted: bool, left: float | None) -> bool:
-        """Give each free slot a job; whether the search is at its end."""
-        while not self._stopping and self._running() < self._executor.slots:
-            waiting = next((each for each in self._open.values() if each.waiting), None)
-            if waiting is None:
-                over = left is not None and time.monotonic() - self._began >= left
-                settings = None if exhausted or over else self._search(self._next, _Past(self._folder))
-                if settings is None:
-                    return True
-                self._journal.add("start", trial=self._next, settings=settings)
-                self._begin(Trial(self._next, settings, "running"))
-                self._next += 1
-                continue
-            job = waiting.waiting.pop(0)
-            waiting.running.add(job.name)
-            self._executor.start(job)
-        return exhausted
+    def _next_job(self, left: float | None) -> Job | None:
+        """A job of a trial that is under way, else the first of the search's next one; None at its end, or when `left`
+        seconds are over."""
+        while (under_way := next((each for each in self._open.values() if each.waiting), None)) is None:
+            if self._exhausted or (left is not None and time.monotonic() - self._began >= left):
+                return None
+            settings = self._search(self._next, _Past(self._folder))
+            if settings is None:
+                self._exhausted = True
+                return None
+            self._journal.add("start", trial=self._next, settings=settings)
+            self._begin(Trial(self._next, settings, "running"))
+            self._next += 1
+        job = under_way.waiting.pop(0)
+        under_way.running.add(job.name)
+        return job
 
     def _begin(self, trial: Trial) -> None:
         jobs = self._jobs(trial.number, trial.settings)
-        self._open[trial.number] = _Open(trial, {job.name: job for job in jobs}, jobs)
+        self._open[trial.number] = _Open(trial, tuple(job.name for job in jobs), jobs)
 
-    def _running(self) -> int:
-        return sum(len(each.running) for each in self._open.values())
+    def _tell_death(self, ended: Ended) -> None:
+        number = self._of(ended).trial.number
+        self._journal.add("died", trial=number, job=ended.name, error=ended.error, step=ended.step)
 
     def _take(self, ended: Ended) -> None:
         """Account for a job that has ended."""
-        each = next(each for each in self._open.values() if ended.name in each.running)
-        each.running.discard(ended.name)
-        number = each.trial.number
-        if ended.stopped:
-            self._stopping = True
-            return
-        if ended.died and self._deaths.get(ended.name, 0) + 1 < TRIES:
-            self._deaths[ended.name] = self._deaths.get(ended.name, 0) + 1
-            self._journal.add("died", trial=number, job=ended.name, error=ended.error)
-            each.waiting.insert(0, each.jobs[ended.name])
-            return
-        each.ended[ended.name] = ended
+        under_way = self._of(ended)
+        under_way.running.discard(ended.name)
+        under_way.ended[ended.name] = ended
         if ended.error is not None:
-            each.waiting.clear()
-        if not each.waiting and not each.running:
-            self._close(each)
+            under_way.waiting.clear()
+        if not under_way.waiting and not under_way.running:
+            self._close(under_way)
 
-    def _close(self, each: _Open) -> None:
+    def _of(self, ended: Ended) -> _Open:
+        """The trial under way that a job is of."""
+        return next(each for each in self._open.values() if ended.name in each.running)
+
+    def _close(self, under_way: _Open) -> None:
         """Write down what came of a trial whose jobs have all ended."""
-        ended = [each.ended[name] for name in each.jobs if name in each.ended]
+        ended = [under_way.ended[name] for name in under_way.names if name in under_way.ended]
         values = [one.value for one in ended if one.value is not None]
         errors = [one.error for one in ended if one.error is not None]
         came: dict[str, Any] = {
@@ -180,18 +166,18 @@ class Controller:
             "runs": [one.run for one in ended if one.run is not None],
             "seconds": round(sum(one.seconds for one in ended), 3),
         }
-        del self._open[each.trial.number]
+        del self._open[under_way.trial.number]
         self._ended_here += 1
         if errors:
-            self._journal.add("failed", trial=each.trial.number, error=errors[0], **came)
+            self._journal.add("failed", trial=under_way.trial.number, error=errors[0], **came)
             self._failed += 1
             return
         value = sum(values) / len(values)
-        self._journal.add("finished", trial=each.trial.number, value=value, **came)
+        self._journal.add("finished", trial=under_way.trial.number, value=value, **came)
         self._finished += 1
         trial = Trial(
-            each.trial.number,
-            each.trial.settings,
+            under_way.trial.number,
+            under_way.trial.settings,
             "finished",
             value,
             tuple(values),
@@ -203,7 +189,8 @@ class Controller:
             if other not in self._best:
                 self._drop(other)
 
-    def _tell_board(self, running: Sequence[int]) -> None:
+    def _tell_board(self, names: Collection[str]) -> None:
+        running = [number for number, each in self._open.items() if not each.running.isdisjoint(names)]
         seconds = time.monotonic() - self._began
         best = self._best[0] if self._best else None
         self._tell(Board(tuple(sorted(running)), self._finished, self._failed, best, seconds, self._ended_here))

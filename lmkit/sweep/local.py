@@ -11,10 +11,11 @@ from pathlib import Path
 
 from lmkit.errors import InterruptedRunError, LmkitError
 from lmkit.recipe.document import dump_document
+from lmkit.records.checkpoints import newest_step
 from lmkit.records.files import write_text
 from lmkit.records.lease import alive
 from lmkit.records.record import RunRecord
-from lmkit.records.store import find_begun, read_record
+from lmkit.records.store import CHECKPOINTS, find_begun, read_record
 from lmkit.sweep.executor import Ended, Job
 from lmkit.sweep.folder import RUNS, WORK
 from lmkit.workers.warm import start_worker
@@ -85,7 +86,8 @@ class LocalExecutor:
             return Ended(name, run=run, seconds=seconds, stopped=True)
         if code < 0:
             told = f"its process was killed by {signal.Signals(-code).name}"
-            return Ended(name, run=run, seconds=seconds, error=told, died=True)
+            step = newest_step(begun / CHECKPOINTS) if begun else 0
+            return Ended(name, run=run, seconds=seconds, error=told, died=True, step=step)
         return Ended(name, run=run, seconds=seconds, error=self._why(name, record, code))
 
     def _why(self, name: str, record: RunRecord | None, code: int) -> str:

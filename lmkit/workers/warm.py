@@ -14,13 +14,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess, parent_process
 from pathlib import Path
 
 from lmkit.workers.__main__ import main
 
-IMPORTS = ["lmkit.workers.warm", "lmkit.api", "lmkit.run.session", "lmkit.validation.validate"]
-"""What the server imports, by name: what a run needs."""
+PRELOADED = "lmkit.workers.preloaded"
+"""The module whose import is all that the server does."""
 
 
 def start_worker(job: str, *arguments: str, log: Path, variables: Mapping[str, str] | None = None) -> BaseProcess:
@@ -35,11 +36,17 @@ def start_worker(job: str, *arguments: str, log: Path, variables: Mapping[str, s
     return process
 
 
+def warm_up() -> None:
+    """Have the server begin with its imports, where it has not yet; this does not wait for them."""
+    if isinstance(_context(), ForkServerContext):
+        ensure_running()
+
+
 def _context() -> ForkServerContext | SpawnContext:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTS)
+    context.set_forkserver_preload([PRELOADED])
     return context
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import time
 import tracemalloc
@@ -171,7 +172,7 @@ def test_a_trial_that_fails_is_kept_with_its_error_until_it_is_tried_again(tmp_p
     assert {trial.state for trial in trials.values()} == {"finished"}
 
 
-def test_a_process_that_dies_is_begun_again_and_counts_as_failed_the_third_time(tmp_path: Path) -> None:
+def test_a_process_that_dies_without_getting_further_counts_as_failed_the_third_time(tmp_path: Path) -> None:
     deaths = {"0-0": 2, "1-0": 3}
 
     def dies(name: str, point: Mapping[str, Any]) -> Ended:
@@ -184,6 +185,21 @@ def test_a_process_that_dies_is_begun_again_and_counts_as_failed_the_third_time(
 
     assert [trials[number].state for number in range(3)] == ["finished", "failed", "finished"]
     assert trials[1].error == "its process was killed by SIGKILL"
+
+
+def test_a_process_that_dies_is_begun_again_as_long_as_it_gets_further(tmp_path: Path) -> None:
+    steps = [10, 20, 20, 30, 40, 50, 50]  # of its newest checkpoint, each time that it dies
+
+    def dies(name: str, point: Mapping[str, Any]) -> Ended:
+        if steps:
+            return Ended(name, error="its process was killed by SIGKILL", died=True, step=steps.pop(0))
+        return value_of(name, point)
+
+    trials = go(tmp_path, random(1), Instant(dies))
+
+    assert trials[0].state == "finished"
+    told = [event["step"] for event in read_events(tmp_path) if event["event"] == "died"]
+    assert told == [10, 20, 20, 30, 40, 50, 50]
 
 
 def test_repeats_are_averaged_and_a_trial_one_of_whose_repeats_fails_has_failed(tmp_path: Path) -> None:
@@ -269,6 +285,7 @@ def test_memory_does_not_grow_with_the_trials_that_are_done(tmp_path: Path) -> N
 
     def tell(board: Board) -> None:
         if board.finished in (100, 800):
+            gc.collect()
             sizes.append(tracemalloc.get_traced_memory()[0])
 
     executor = Instant()

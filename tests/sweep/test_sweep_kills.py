@@ -136,7 +136,10 @@ def test_a_sweep_whose_controller_and_workers_are_killed_comes_to_the_same_trial
 
 
 def killed(folder: Path, chance: random.Random, kills: int, longest: float) -> int:
-    """Take a sweep to its end, killing its controller or one of its workers every now and then; how often."""
+    """Take a sweep to its end, killing its controller or one of its workers every now and then; how often.
+
+    A trial whose workers were killed three times before they got any further has failed, and is tried again.
+    """
     process, done = start(folder), 0
     while process.exitcode is None:
         process.join(chance.uniform(0.1, longest) if done < kills else None)
@@ -151,6 +154,7 @@ def killed(folder: Path, chance: random.Random, kills: int, longest: float) -> i
         process.join()
         process = start(folder)
     assert process.exitcode == 0, (folder / "controller.log").read_text()
+    whole(folder, "--retry-failed")
     return done
 
 

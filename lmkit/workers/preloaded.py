@@ -1,0 +1,25 @@
+"""Preloaded: importing this module imports all that a run needs, which the server of warm workers does once."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from importlib import import_module
+
+from lmkit.workers.imports import quick_imports
+
+MODULES = [
+    "lmkit.workers.warm",
+    "lmkit.api.attempt",
+    "lmkit.run.session",
+    "lmkit.validation.validate",
+    "lmkit.builtin.plugin",
+    "pandas",  # pyarrow looks for it at its first conversion
+    "transformers.modeling_utils",
+    "safetensors.torch",
+]
+"""By name, so that nothing here depends on them; what is not installed is left out."""
+
+with quick_imports():
+    for module in MODULES:
+        with suppress(ImportError):
+            import_module(module)

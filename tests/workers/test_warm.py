@@ -1,0 +1,47 @@
+"""Warm workers: the server has imported what a run needs, so that a worker begins with the run itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RECIPE = """\
+name: tiny
+data: {use: jsonl, path: rows.jsonl, split: {train: 0.6, validation: 0.2, test: 0.2, stratify: label}}
+task: text-classification
+tokenizer: {use: wordpiece, vocab_size: 300}
+model: {use: transformer-encoder, layers: 1, width: 16, heads: 2}
+stages: [train]
+train: {epochs: 1, batch_size: 16, accelerator: cpu}
+trackers: []
+"""
+
+RUN = """\
+import sys
+from pathlib import Path
+
+import lmkit.workers.preloaded
+
+before = set(sys.modules)
+import lmkit
+
+lmkit.run_recipe(lmkit.load_recipe(Path("recipe.yaml")), runs="runs")
+print(" ".join({name.partition(".")[0] for name in set(sys.modules) - before}))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_in_a_warm_process_imports_no_large_package(tmp_path: Path) -> None:
+    rows = [{"text": f"{label} words, number {number}", "label": label} for number in range(30) for label in "ab"]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+
+    done = subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    large = {"numpy", "pandas", "pyarrow", "pytorch_lightning", "scipy", "sklearn", "tokenizers", "transformers"}
+    assert large.isdisjoint(done.stdout.split())
+    assert "lmkit" in done.stdout.split()  # the parts of this recipe
