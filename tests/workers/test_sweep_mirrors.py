@@ -1,0 +1,60 @@
+"""Trackers of sweeps: each trial is a run of one group, and every row of each arrives."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kept_run import eventually
+
+from lmkit.records.metrics import read_metrics
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "builtin" / "trackers"))
+
+from wandb_server import wandb_server
+
+RECIPE = """\
+name: tiny
+data: {use: jsonl, path: rows.jsonl, split: {train: 0.6, validation: 0.2, test: 0.2, stratify: label}}
+task: text-classification
+tokenizer: {use: wordpiece, vocab_size: 300}
+model: {use: transformer-encoder, layers: 1, width: 16, heads: 2}
+optimizer: adamw
+train: {epochs: 1, batch_size: 16, accelerator: cpu}
+trackers: [{use: wandb, mode: online}]
+"""
+
+SWEEP = """\
+name: widths
+recipe: recipe.yaml
+search: grid
+space: {model.width: [8, 16, 32]}
+executor: {workers: 2}
+"""
+
+
+@pytest.mark.slow
+def test_the_trials_of_a_sweep_are_runs_of_one_group_with_all_their_rows(tmp_path: Path) -> None:
+    rows = [{"text": f"{label} words, number {number}", "label": label} for number in range(30) for label in "ab"]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    environment |= {"WANDB_API_KEY": "0" * 40, "WANDB_CONFIG_DIR": str(tmp_path), "NETRC": str(tmp_path / "netrc")}
+
+    with wandb_server() as server:
+        environment |= {"WANDB_BASE_URL": server.url, "WANDB__FILE_STREAM_TRANSMIT_INTERVAL": "1"}
+        command = [sys.executable, "-m", "lmkit", "sweep", "sweep.yaml", "--runs", "runs", "-q"]
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+        eventually(lambda: [run["exit"] for run in server.runs.values()] == [0, 0, 0], 60)
+
+    assert {run["groupName"] for run in server.runs.values()} == {"widths"}
+    assert sorted(json.loads(run["config"])["model"]["value"]["width"] for run in server.runs.values()) == [8, 16, 32]
+    runs = tmp_path / "runs" / "sweeps" / "widths" / "runs"
+    for name, run in server.runs.items():
+        sent = [{key: value for key, value in row.items() if not key.startswith("_")} for row in run["history"]]
+        assert sent == list(read_metrics(runs / name / "metrics.jsonl"))
