@@ -10,7 +10,7 @@ from lmkit.plugins import installed_plugins
 from lmkit.recipe.document import read_document
 from lmkit.recipe.load import typed_recipe
 from lmkit.records.lease import take_lease
-from lmkit.records.store import find_begun, read_record
+from lmkit.records.store import find_begun
 
 
 def run_attempt(file: str, base: str, runs: str) -> int:
@@ -23,6 +23,6 @@ def run_attempt(file: str, base: str, runs: str) -> int:
         folder, record = begin_run(recipe, Path(base), Path(runs), plugins, None, ())
         with take_lease(folder) as lease:
             take_through(recipe, record, folder, lease, plugins, None, mirrored=False)
-    elif read_record(begun).state != "finished":
+    else:
         go_on(begun, mirrored=False)
     return 0

@@ -53,11 +53,6 @@ def resume_run(
     code, the packages or the machine make it another one; what is allowed is in the record's `resumed`.
     """
     folder = find_run(runs_folder(Path(runs) if runs else None), wanted)
-    record = read_record(folder)
-    if record.state == "finished":
-        if read_summary(folder).get("state") != "finished":  # it ended between the two
-            write_summary(folder, record)
-        return Run(folder)
     return go_on(folder, overrides, allow_changes, progress)
 
 
@@ -69,7 +64,12 @@ def go_on(
     *,
     mirrored: bool = True,
 ) -> Run:
-    """Go on with the run in `folder`, which is not finished, as `resume_run` does."""
+    """Go on with the run in `folder` as `resume_run` does."""
+    record = read_record(folder)
+    if record.state == "finished":
+        if read_summary(folder).get("state") != "finished":  # it ended between the two
+            write_summary(folder, record)
+        return Run(folder)
     with take_lease(folder) as lease:
         drop_torn(folder)
         drop_torn(folder / PREDICTIONS)

@@ -1,0 +1,22 @@
+"""Attempts: what a sweep's worker does where the run that it is to begin is there already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kept_run import keep, record
+
+from lmkit.api.attempt import run_attempt
+from lmkit.records.store import RECIPE, read_record, read_summary, write_summary
+
+
+def test_of_a_run_that_ended_just_before_a_kill_the_listing_is_mended(tmp_path: Path) -> None:
+    folder = keep(tmp_path, "[]")
+    running = read_record(folder)
+    record(folder, "finished")
+    write_summary(folder, running)  # the kill came between the record and this
+
+    assert run_attempt(str(folder / RECIPE), str(tmp_path), str(folder.parent)) == 0
+
+    assert read_summary(folder)["state"] == "finished"
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
