@@ -83,7 +83,7 @@ class BudgetConfig(Settings):
     """When no further trial begins, though the search is not at its end."""
 
     minutes: PositiveNumber
-    """So many minutes after the start."""
+    """So many minutes of work, that of earlier calls included."""
 
 
 class ConfirmConfig(Settings):
