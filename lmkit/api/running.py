@@ -152,19 +152,24 @@ def _perform(
             if "validate" in recipe.stages:
                 _validate(recipe, base, folder, plugins, progress, facts)
     except BaseException as error:
-        raised = error
         logger.debug("the run ended early", exc_info=error)
-        fault = ranks.cause_of(error) if ranks else None
-        state = "interrupted" if isinstance(error, KeyboardInterrupt | InterruptedRunError) else "failed"
-        if state == "interrupted":
-            error.args = (f"{error or 'stopped at once'}; `lmkit resume {folder.name}` goes on with it",)
-        message = str(fault or error) or type(error).__name__
-        failure = Failure(
-            type=type(fault or error).__name__, message=redacted(message), stage=facts.stage, step=facts.step or None
+        cause = (ranks.cause_of(error) if ranks else None) or error
+        if stop.at_once and not isinstance(error, KeyboardInterrupt):
+            cause = KeyboardInterrupt()  # a library made an error of its own of it
+        state = (
+            "interrupted" if stop.at_once or isinstance(error, KeyboardInterrupt | InterruptedRunError) else "failed"
         )
-        if fault is not None:
-            raised = fault
-            raise fault from error
+        if state == "interrupted":
+            cause.args = (f"{str(cause) or 'stopped at once'}; `lmkit resume {folder.name}` goes on with it",)
+        else:
+            state = "failed"
+        message = str(cause) or type(cause).__name__
+        failure = Failure(
+            type=type(cause).__name__, message=redacted(message), stage=facts.stage, step=facts.step or None
+        )
+        raised = cause
+        if cause is not error:
+            raise cause from error
         raise
     finally:
         closed = _closed(record, facts, state, failure)

@@ -28,7 +28,6 @@ from lmkit.sweep.local import LocalExecutor
 from lmkit.sweep.seeds import confirm_seeds, repeat_seeds
 from lmkit.sweep.trials import Trial, best_trials
 from lmkit.workers.mirrors import start_mirrors
-from lmkit.workers.warm import warm_up
 
 if TYPE_CHECKING:
     from lmkit.kinds.search import Search
@@ -124,7 +123,6 @@ def run_sweep(
     Raises UsageError where a sweep of this name is something else or is under way, and InterruptedRunError when it was
     asked to stop: then it goes on where it was when it is run again.
     """
-    warm_up()
     spec, sweep = spec_of(loaded), loaded.sweep
     folder = sweep_folder(runs_folder(Path(runs) if runs else None), sweep.name)
     with disk_errors(folder):
@@ -135,7 +133,7 @@ def run_sweep(
     with take_lease(folder, "sweep"), network(loaded.recipe.offline), stop.listening(), stop.waiting():
         begin_sweep(folder, spec)
         shown.show(Position("start the workers"))
-        executor = LocalExecutor(folder, loaded.file.parent.resolve(), measure, sweep.executor.workers)
+        executor = LocalExecutor(folder, loaded.file.parent.resolve(), measure, sweep.executor.workers, stop)
         mirrors = start_mirrors(folder / RUNS) if loaded.recipe.trackers else None
         try:
             controller = Controller(
@@ -150,9 +148,10 @@ def run_sweep(
                 drop=lambda trial: _drop_models(folder, trial),
             )
             minutes = sweep.budget.minutes if sweep.budget else None
-            controller.run(retry_failed=retry_failed, seconds=None if minutes is None else minutes * 60)
-            if sweep.confirm is not None and controller.best and not stop.asked:
-                _confirm(loaded, folder, controller.best[: sweep.confirm.best], executor, stop, shown, plugins)
+            with suppress(InterruptedRunError):  # told below
+                controller.run(retry_failed=retry_failed, seconds=None if minutes is None else minutes * 60)
+                if sweep.confirm is not None and controller.best and not stop.asked:
+                    _confirm(loaded, folder, controller.best[: sweep.confirm.best], executor, stop, shown, plugins)
         finally:
             shown.close()
             for line in mirrors.finish() if mirrors else ():

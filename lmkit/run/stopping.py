@@ -25,6 +25,8 @@ class Stop:
         """Raises where the run is another process's by now, so that nothing of it may be written any more."""
         self.asked: str | None = None
         """The name of the signal that asked first."""
+        self.at_once = False
+        """Whether a second Ctrl-C came: whatever the run then fails of, it was stopped."""
         self._waits = False
 
     @contextmanager
@@ -73,4 +75,5 @@ class Stop:
             if not self._waits:
                 raise self.error()
         elif number == signal.SIGINT:  # of SIGTERM a scheduler may send several
+            self.at_once = True
             raise KeyboardInterrupt

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
+from lmkit.errors import RecipeError
 from lmkit.kinds.search import Finished, Search
 from lmkit.run.stopping import Stop
 from lmkit.sweep.dispatch import dispatch
@@ -135,7 +136,15 @@ class Controller:
         return job
 
     def _begin(self, trial: Trial) -> None:
-        jobs = self._jobs(trial.number, trial.settings)
+        """Have the trial's jobs wait. One whose settings the recipe cannot have together has failed."""
+        try:
+            jobs = self._jobs(trial.number, trial.settings)
+        except RecipeError as error:
+            told = "; ".join(dict.fromkeys(f"{fault.path}: {fault.message}" for fault in error.faults))
+            self._journal.add("failed", trial=trial.number, error=told, values=[], runs=[], seconds=0.0)
+            self._failed += 1
+            self._ended_here += 1
+            return
         self._open[trial.number] = _Open(trial, tuple(job.name for job in jobs), jobs)
 
     def _tell_death(self, ended: Ended) -> None:

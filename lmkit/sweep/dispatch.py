@@ -27,18 +27,18 @@ def dispatch(
     """Keep the executor's slots filled with what `next_job` gives, until that is None and all has ended; False where
     it was asked to stop before.
 
-    `take` is called with what came of each job, but for those that were stopped and those that are begun again, of
-    which `died` is told; `tell` with the names of those that run, at least every half second.
+    `take` is called with what came of each job, but for those that are stopped with the rest, and those that are begun
+    again, of which `died` is told; `tell` with the names of those that run, at least every half second.
     """
     running: dict[str, Job] = {}
     again: list[Job] = []
     deaths = _Deaths()
-    stopping = False
+    told = False
     while True:
-        if stop.asked and not stopping:
-            stopping = True
+        if stop.asked and not told:
+            told = True
             executor.stop()
-        while not stopping and len(running) < executor.slots:
+        while not stop.asked and len(running) < executor.slots:
             job = again.pop(0) if again else next_job()
             if job is None:
                 break
@@ -46,16 +46,17 @@ def dispatch(
             executor.start(job)
         tell(running)
         if not running:
-            return not stopping
+            return not stop.asked
         for ended in executor.ended(POLL):
             job = running.pop(ended.name)
-            if ended.stopped:
-                stopping = True
-            elif ended.died and deaths.bears(ended):
-                died(ended)
-                again.append(job)
-            else:
-                take(ended)
+            if ended.stopped or ended.died:
+                if stop.asked:
+                    continue
+                if deaths.bears(ended):
+                    died(ended)
+                    again.append(job)
+                    continue
+            take(ended)
 
 
 @dataclass(slots=True)

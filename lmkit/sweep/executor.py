@@ -31,10 +31,10 @@ class Ended:
     """Why there is no value."""
     died: bool = False
     """Whether its process was gone without a word, so that it may be worth another try."""
-    step: int = 0
-    """How far it had come when it died: the optimizer steps that it will not take again."""
     stopped: bool = False
-    """Whether it was asked to stop, and is to go on when the sweep does."""
+    """Whether it was asked to stop and did; where the sweep was not asked, it goes on at once."""
+    step: int = 0
+    """How far it had come when it died or stopped: the optimizer steps that it will not take again."""
 
 
 class Executor(Protocol):

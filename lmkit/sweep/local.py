@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -16,9 +17,10 @@ from lmkit.records.files import write_text
 from lmkit.records.lease import alive
 from lmkit.records.record import RunRecord
 from lmkit.records.store import CHECKPOINTS, find_begun, read_record
+from lmkit.run.stopping import Stop
 from lmkit.sweep.executor import Ended, Job
 from lmkit.sweep.folder import RUNS, WORK
-from lmkit.workers.warm import start_worker
+from lmkit.workers.warm import SERVER_GONE, await_server, start_worker
 
 PATIENCE = 15.0
 """Seconds that a run's last process, which a killed controller left, is given to end."""
@@ -29,9 +31,11 @@ GPUS = Path("/proc/driver/nvidia/gpus")
 class LocalExecutor:
     """Each job in a process of its own, on a GPU of its own where there are as many."""
 
-    def __init__(self, folder: Path, base: Path, measure: str, slots: int) -> None:
+    def __init__(self, folder: Path, base: Path, measure: str, slots: int, stop: Stop) -> None:
         """`folder` is the sweep's, `base` what the recipe's paths are relative to, `measure` the objective on the
         validation split."""
+        self._stop = stop
+        self._server = threading.Thread(target=await_server, daemon=True)
         self._folder = folder
         self._base = base
         self._measure = measure
@@ -43,6 +47,8 @@ class LocalExecutor:
         return self._slots
 
     def start(self, job: Job) -> None:
+        """Begin a job. Raises InterruptedRunError when it is to stop while the first one waits for the server."""
+        self._await_server()
         file = self._folder / WORK / f"{job.name}.yaml"
         write_text(file, dump_document(job.recipe.model_dump(mode="json")))
         self._await_orphan(job.name)
@@ -60,6 +66,13 @@ class LocalExecutor:
         for _, process in self._running.values():
             if process.pid is not None:
                 os.kill(process.pid, signal.SIGTERM)
+
+    def _await_server(self) -> None:
+        if self._server.ident is None:
+            self._server.start()
+        while self._server.is_alive() and not self._stop.asked:
+            self._server.join(0.1)
+        self._stop.check()
 
     def _await_orphan(self, name: str) -> None:
         begun = find_begun(self._folder / RUNS, name)
@@ -82,11 +95,12 @@ class LocalExecutor:
             value = record.training.get("validation", {}).get(self._measure)
             error = None if value is not None else f"{self._measure} is undefined"
             return Ended(name, value, run, seconds, error)
+        step = newest_step(begun / CHECKPOINTS) if begun else 0
         if code == InterruptedRunError.exit_code:
-            return Ended(name, run=run, seconds=seconds, stopped=True)
-        if code < 0:
-            told = f"its process was killed by {signal.Signals(-code).name}"
-            step = newest_step(begun / CHECKPOINTS) if begun else 0
+            told = "its process was asked to stop, and not by the sweep"
+            return Ended(name, run=run, seconds=seconds, error=told, stopped=True, step=step)
+        if code < 0 or code == SERVER_GONE:
+            told = f"its process was killed by {signal.Signals(-code).name}" if code < 0 else "its process was lost"
             return Ended(name, run=run, seconds=seconds, error=told, died=True, step=step)
         return Ended(name, run=run, seconds=seconds, error=self._why(name, record, code))
 

@@ -1,7 +1,12 @@
-"""Preloaded: importing this module imports all that a run needs, which the server of warm workers does once."""
+"""Preloaded: importing this module imports all that a run needs, which the server of warm workers does once.
+
+The process becomes a group of its own, so that a Ctrl-C at the terminal is for the program alone, which sees to its
+workers.
+"""
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from importlib import import_module
 
@@ -19,6 +24,8 @@ MODULES = [
 ]
 """By name, so that nothing here depends on them; what is not installed is left out."""
 
+if hasattr(os, "setpgid"):
+    os.setpgid(0, 0)
 with quick_imports():
     for module in MODULES:
         with suppress(ImportError):

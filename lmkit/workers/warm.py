@@ -10,36 +10,60 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, SpawnContext
-from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess, parent_process
 from pathlib import Path
+from typing import Any
 
+from lmkit.errors import ResourceError
 from lmkit.workers.__main__ import main
 
 PRELOADED = "lmkit.workers.preloaded"
 """The module whose import is all that the server does."""
 
+TRIES = 3
+"""How often a process is asked of the server, which another replaces where it is gone."""
+
+SERVER_GONE = 255
+"""The exit code that multiprocessing gives a worker whose server is gone, so that nobody knows its own."""
+
 
 def start_worker(job: str, *arguments: str, log: Path, variables: Mapping[str, str] | None = None) -> BaseProcess:
     """Start a process that does a job, as `python -m lmkit.workers` would; what it prints goes to `log`.
 
-    Its environment is that of this process, and `variables`. It ends when this process does, however that ends.
+    Its environment is that of this process, and `variables`. It ends when this process or the server does, however
+    that ends.
     """
     place = (os.environ | (variables or {}), os.getcwd())  # those of the server may be others
-    process = _context().Process(target=_work, args=((job, *arguments), place, str(log.resolve())))
-    with _nothing_of_the_program():
-        process.start()
-    return process
+    return _started(_work, (job, *arguments), place, str(log.resolve()))
 
 
-def warm_up() -> None:
-    """Have the server begin with its imports, where it has not yet; this does not wait for them."""
-    if isinstance(_context(), ForkServerContext):
-        ensure_running()
+def await_server() -> None:
+    """Wait until the server has done its imports, which takes seconds the first time."""
+    _started(_nothing).join()
+
+
+def _nothing() -> None: ...
+
+
+def _started(work: Callable[..., None], *arguments: Any) -> BaseProcess:
+    """A process that the server has forked; where that was killed meanwhile, another takes its place."""
+    left = TRIES
+    while True:
+        process = _context().Process(target=work, args=arguments, daemon=work is _nothing)
+        try:
+            with _nothing_of_the_program():
+                process.start()
+            return process
+        except (EOFError, ConnectionError) as cause:
+            left -= 1
+            if not left:
+                raise ResourceError("the process that runs are forked from ends whenever it is started") from cause
+            time.sleep(0.1)
 
 
 def _context() -> ForkServerContext | SpawnContext:
@@ -70,10 +94,12 @@ def _work(command: tuple[str, ...], place: tuple[Mapping[str, str], str], log: s
     parent = parent_process()
     assert parent is not None
     variables, folder = place
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # see `preloaded`; where workers are spawned, this is the first chance
     os.environ.clear()
     os.environ.update(variables)
     os.chdir(folder)
-    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent.sentinel, os.getppid()), daemon=True).start()
     with open(log, "ab", buffering=0) as file:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
@@ -87,6 +113,8 @@ def _work(command: tuple[str, ...], place: tuple[Mapping[str, str], str], log: s
         os._exit(code)  # what is left of a run's libraries takes a second to end by itself
 
 
-def _end_with(sentinel: int) -> None:
-    wait([sentinel])
+def _end_with(sentinel: int, server: int) -> None:
+    """End this process with the one that asked for it, or with the server, without which nobody learns how it ended."""
+    while not wait([sentinel], 0.5) and os.getppid() == server:
+        pass
     os._exit(1)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from lmkit.builtin.searches.build import build_grid, build_random
 from lmkit.builtin.searches.config import GridConfig, RandomConfig
+from lmkit.errors import Fault, Place, RecipeError
 from lmkit.kinds.search import Choice, Log, Search, Space
 from lmkit.run.stopping import Stop
 from lmkit.sweep.controller import Board, Controller
@@ -87,13 +88,14 @@ def go(
     retry_failed: bool = False,
     seconds: float | None = None,
     stop: Stop | None = None,
+    made: Callable[[int, Any], list[Job]] | None = None,
     **options: Any,
 ) -> dict[int, Trial]:
     """Take a sweep to its end; its trials by number."""
     controller = Controller(
         folder,
         search,
-        lambda number, point: jobs(number, point, repeats),
+        made or (lambda number, point: jobs(number, point, repeats)),
         executor or Instant(),
         "maximize",
         stop=stop or Stop(),
@@ -200,6 +202,33 @@ def test_a_process_that_dies_is_begun_again_as_long_as_it_gets_further(tmp_path:
     assert trials[0].state == "finished"
     told = [event["step"] for event in read_events(tmp_path) if event["event"] == "died"]
     assert told == [10, 20, 20, 30, 40, 50, 50]
+
+
+def test_a_process_that_is_asked_to_stop_by_another_than_the_sweep_goes_on_at_once(tmp_path: Path) -> None:
+    stops = {"1-0": 2}
+
+    def stopped(name: str, point: Mapping[str, Any]) -> Ended:
+        stops[name] = stops.get(name, 0) - 1
+        return Ended(name, stopped=True) if stops[name] >= 0 else value_of(name, point)
+
+    executor = Instant(stopped)
+    trials = go(tmp_path, random(3), executor)
+
+    assert {trial.state for trial in trials.values()} == {"finished"}
+    assert executor.started.count("1-0") == 3
+
+
+def test_a_point_that_the_recipe_cannot_have_is_a_failed_trial_and_the_search_goes_on(tmp_path: Path) -> None:
+    def made(number: int, point: Mapping[str, Any]) -> list[Job]:
+        if point["a"] == 2:
+            raise RecipeError([Fault(Place("films.yaml", 5, 8), "model", "3 heads cannot share a width of 16")])
+        return jobs(number, point)
+
+    for _ in range(2):  # the same line again
+        trials = go(tmp_path, grid(), made=made)
+        told = {number: trial.error for number, trial in trials.items() if trial.state == "failed"}
+        assert told == dict.fromkeys([2, 3], "model: 3 heads cannot share a width of 16")
+        assert [trial.state for trial in trials.values()].count("finished") == 4
 
 
 def test_repeats_are_averaged_and_a_trial_one_of_whose_repeats_fails_has_failed(tmp_path: Path) -> None:
