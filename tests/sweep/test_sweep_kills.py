@@ -18,9 +18,6 @@ import pytest
 
 from tests.run.kills import context
 
-pytestmark = pytest.mark.slow
-"""They train in processes of their own."""
-
 RECIPE = """\
 name: tiny
 data: {use: jsonl, path: rows.jsonl, split: {train: 0.6, validation: 0.2, test: 0.2, stratify: label}}
@@ -114,7 +111,7 @@ def undisturbed() -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("workers", "kills"),
-    [(3, 15), pytest.param(1, 100, marks=pytest.mark.long), pytest.param(3, 100, marks=pytest.mark.long)],
+    [(3, 24), pytest.param(1, 100, marks=pytest.mark.long), pytest.param(3, 100, marks=pytest.mark.long)],
 )
 def test_a_sweep_whose_controller_and_workers_are_killed_comes_to_the_same_trials(
     workers: int, kills: int, sweep: Callable[[int, str], Path], undisturbed: dict[str, Any]
@@ -165,6 +162,7 @@ def kill(process: int) -> None:
         time.sleep(0)
 
 
+@pytest.mark.slow
 def test_a_sweep_is_stopped_extended_and_guarded(sweep: Callable[[int, str], Path]) -> None:
     folder = sweep(2, "stopped")
     process = start(folder)
