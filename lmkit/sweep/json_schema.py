@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from lmkit.catalog import Catalog
 from lmkit.recipe.json_schema import Schema, recipe_definitions
 from lmkit.sweep.load import MARKS, NO_SETTINGS
@@ -38,7 +40,7 @@ def _sweep(sweep: Schema, words: Schema) -> Schema:
         "description": properties["space"]["description"],
         "type": "object",
         "minProperties": 1,
-        "propertyNames": {"not": {"enum": list(NO_SETTINGS)}},
+        "propertyNames": {"not": {"pattern": rf"^({'|'.join(map(re.escape, NO_SETTINGS))})(\.|$)"}},
         "additionalProperties": {"anyOf": [choice, *dimensions]},
     }
     return sweep | {"properties": properties}

@@ -21,7 +21,7 @@ from lmkit.recipe.load import ordered, read_tree
 from lmkit.recipe.schema import CORE, Recipe
 from lmkit.spelling import nearest
 from lmkit.sweep.schema import ObjectiveConfig, Sweep
-from lmkit.sweep.space import as_node, candidates, read_dimension
+from lmkit.sweep.space import as_node, candidates, options, read_dimension
 
 MARKS = ("space", "search", "recipe")
 """Keys by which a file is a sweep: no recipe has one of them."""
@@ -31,12 +31,21 @@ TRIED = 8
 
 WATCHED = "validation/"
 
+THREADS = "threads"
+
 NO_SETTINGS = {
     "seed": "`repeats` runs each point on several seeds",
     "name": "trials are named by the sweep",
     EXTENDS: "`recipe` names the recipe",
+    "stages": "trials only train",
+    f"train.{THREADS}": "`executor.threads` is the number of threads of each trial",
+    "evaluate": "trials only train; `lmkit evaluate` measures the best",
+    "validate": "trials only train; `lmkit validate` judges the best",
+    "perturbations": "trials only train; `lmkit validate` judges the best",
+    "trackers": "they look on and change no trial; the recipe names them",
+    "offline": "it changes no trial; the recipe says it",
 }
-"""Keys of a recipe that no sweep varies, and what to do instead."""
+"""Keys of a recipe that no sweep varies, nor what is below them, and what to do instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +142,22 @@ class SweepReader(BlockReader):
             parent = next((other for other in keys if key.startswith(f"{other}.")), None)
             if parent is not None:
                 self._fault(place, ("space", key), f"{parent!r} is in the space too, and this is a part of it", CORE)
-            if key in NO_SETTINGS:
-                self._fault(place, ("space", key), f"is nothing to search for; {NO_SETTINGS[key]}", CORE)
+            self._no_setting(key, node, place)
             dimensions[key] = read_dimension(node, f"space.{key}", self.faults)
             if isinstance(search, SearchConfig) and search.finite and Space({key: dimensions[key]}).size is None:
                 message = f"search {search.use!r} needs values that can be counted: a list, or {{int: [low, high]}}"
                 self._fault(node.place, ("space", key), message, CORE)
         return Space(dimensions)
+
+    def _no_setting(self, key: str, node: Node, place: Place) -> None:
+        """Faults of a key that no sweep varies, and of a whole block that has one."""
+        instead = no_setting(key)
+        if instead is not None:
+            self._fault(place, ("space", key), f"is nothing to search for; {instead}", CORE)
+        for block in options(node) if key == "train" else ():
+            if block.has(THREADS):
+                message = f"is nothing to search for; {NO_SETTINGS[f'train.{THREADS}']}"
+                self._fault(block.key_place(THREADS), ("space", "train", THREADS), message, CORE)
 
     def _recipe(self, name: str | None) -> Node | None:
         """What the recipe's file says, all its layers merged."""
@@ -249,6 +267,11 @@ class SweepReader(BlockReader):
             self.faults += [fault for fault in told if fault not in self.faults]
             return error.faults
         return ()
+
+
+def no_setting(key: str) -> str | None:
+    """What to do instead, where the key or one above it is none that a sweep varies."""
+    return next((instead for word, instead in NO_SETTINGS.items() if f"{key}.".startswith(f"{word}.")), None)
 
 
 def _told_here(fault: Fault, place: Place, which: str) -> Fault:

@@ -65,6 +65,14 @@ def candidates(node: Node) -> Iterator[Node]:
         yield from (_number(end, word) for end in child.value)
 
 
+def options(node: Node) -> list[Node]:
+    """What a setting of the space is chosen from, blocks as they are written; of a range nothing."""
+    if isinstance(node.value, list):
+        return node.value
+    inner = node.value if isinstance(node.value, dict) else {}
+    return options(inner["choice"]) if "choice" in inner else [inner["value"]] if "value" in inner else []
+
+
 def as_node(value: Any, place: Place) -> Node:
     """A plain value as a node, all of it in one place."""
     if isinstance(value, Mapping):

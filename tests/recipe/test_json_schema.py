@@ -313,6 +313,10 @@ BROKEN_SWEEPS: list[tuple[str, Any]] = [
             {"value": 1, "choice": [1]},
         )
     ),
+    *(
+        ("space", {key: [1, 2]})
+        for key in ("seed", "stages", "train.threads", "evaluate.resamples", "trackers.0.group")
+    ),
     *((key, {"zzz": 1}) for key in ("objective", "executor", "budget", "confirm")),
     *((key, 3) for key in ("objective", "executor", "budget", "confirm")),
     ("objective", {"metric": 3}),
@@ -342,6 +346,7 @@ def sound(tmp_path: Path) -> None:
         ("budget", None),
         ("search", {"use": "random", "trials": 1}),
         ("space", {"optimizer": ["adamw", {"use": "sgd", "lr": {"log": [0.01, 0.1]}}]}),
+        ("space", {"train.validate_every": [10, 20]}),
         ("objective", {"metric": "validation/loss"}),
         ("executor", {"threads": 2}),
     ],

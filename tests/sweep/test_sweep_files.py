@@ -132,6 +132,27 @@ def test_a_file_is_a_sweep_by_its_keys(tmp_path: Path) -> None:
             "5:3  space.optimizer.lr: 'optimizer' is in the space too, and this is a part of it",
         ),
         ("seed: [1, 2]", "6:3  space.seed: is nothing to search for; `repeats` runs each point on several seeds"),
+        ("stages: [[train]]", "6:3  space.stages: is nothing to search for; trials only train (the core)"),
+        (
+            "train.threads: [1, 2]",
+            "6:3  space.train.threads: is nothing to search for; `executor.threads` is the number of threads of each",
+        ),
+        (
+            "train: [{epochs: 1}, {threads: {choice: [1, 2]}}]",
+            "6:25  space.train.threads: is nothing to search for; `executor.threads` is the number of threads of each",
+        ),
+        (
+            "train: {value: {threads: 2}}",
+            "6:19  space.train.threads: is nothing to search for; `executor.threads` is the number of threads of each",
+        ),
+        (
+            "evaluate.resamples: [0, 100]",
+            "6:3  space.evaluate.resamples: is nothing to search for; trials only train; `lmkit evaluate` measures",
+        ),
+        ("validate: {value: {bins: 5}}", "6:3  space.validate: is nothing to search for; trials only train"),
+        ("perturbations: [[typos], []]", "6:3  space.perturbations: is nothing to search for; trials only train"),
+        ("trackers: [[wandb], []]", "6:3  space.trackers: is nothing to search for; they look on and change no trial"),
+        ("offline: [true, false]", "6:3  space.offline: is nothing to search for; it changes no trial"),
         (
             "model: [lstm, lstn]",
             "6:17  space.model.use: no model is called 'lstn'; did you mean 'lstm'? (the core)",
@@ -159,6 +180,19 @@ def test_a_value_that_the_recipe_cannot_have_is_told_where_it_stands(faults: Fau
     told, *_ = faults(f"{SWEEP}  {line}\n")
 
     assert told.startswith(f"sweep.yaml:{fault}")
+
+
+def test_all_else_that_can_change_a_trial_may_vary(load: Load) -> None:
+    several = load(
+        SWEEP
+        + "  train: [{epochs: 1}, {epochs: 2, early_stopping: {patience: 1}}]\n"
+        + "  metrics: [[accuracy], [accuracy, mcc]]\n"
+        + "  transforms: [[], [lower-case]]\n"
+        + "  data.split.train: [0.5, 0.8]\n"
+        + "  tokenizer: [whitespace, char]\n"
+    )
+
+    assert len(several.space.dimensions) == 6
 
 
 def test_a_value_that_goes_with_nothing_else_in_the_recipe_is_told_at_its_key(faults: Faults) -> None:
