@@ -226,7 +226,11 @@ class SweepReader(BlockReader):
 
     def _values(self, written: Node, space: Space, recipe: Node) -> None:
         """Faults of values that the recipe cannot have: each is tried among the first of all other keys."""
-        tried = {k: [*candidates(node)] for k, node in written.value.items() if space.dimensions[k] is not None}
+        tried = {
+            key: [*candidates(node)]
+            for key, node in written.value.items()
+            if space.dimensions[key] is not None and no_setting(key) is None
+        }
         firsts = {key: values[0] for key, values in tried.items()}
         known = self._try(recipe, written, firsts)
         for key, values in tried.items():

@@ -182,6 +182,15 @@ def test_a_value_that_the_recipe_cannot_have_is_told_where_it_stands(faults: Fau
     assert told.startswith(f"sweep.yaml:{fault}")
 
 
+@pytest.mark.parametrize(
+    "line", ["extends: [base.yaml]", "name: [1, 2]", "seed: [x]", "stages: [[zzz]]", "evaluate.zzz: [1]"]
+)
+def test_a_key_that_no_sweep_varies_is_one_fault_whatever_its_values(faults: Faults, line: str) -> None:
+    (told,) = faults(f"{SWEEP}  {line}\n")
+
+    assert "is nothing to search for" in told
+
+
 def test_all_else_that_can_change_a_trial_may_vary(load: Load) -> None:
     several = load(
         SWEEP
