@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +145,7 @@ def run_sweep(
                 kept=max(KEPT, sweep.confirm.best if sweep.confirm else 0),
                 stop=stop,
                 tell=lambda board: shown.show(_position(board, spec)),
-                drop=lambda trial: _drop_models(folder, trial),
+                drop=lambda trial: _drop_models(folder, trial.runs),
             )
             minutes = sweep.budget.minutes if sweep.budget else None
             with suppress(InterruptedRunError):  # told below
@@ -183,6 +183,7 @@ def _confirm(
         executor,
         stop,
         lambda done, total: progress.show(Position("confirm", done, total, unit="run")),
+        drop=lambda run: _drop_models(folder, [run]),
     )
 
 
@@ -204,8 +205,8 @@ def _position(board: Board, spec: Spec) -> Position:
     return Position("sweep", done, spec.trials or 0, unit="trial", note="  ".join(notes), remaining=left)
 
 
-def _drop_models(folder: Path, trial: Trial) -> None:
-    """Of a trial that is not among the best, keep all but the model."""
-    for run in trial.runs:
+def _drop_models(folder: Path, runs: Iterable[str]) -> None:
+    """Of runs that are not those of the best trials, keep all but the model."""
+    for run in runs:
         with suppress(OSError):
             shutil.rmtree(folder / RUNS / run / MODEL)

@@ -23,10 +23,12 @@ def confirm(
     executor: Executor,
     stop: Stop,
     tell: Callable[[int, int], None],
+    drop: Callable[[str], None] = lambda run: None,
 ) -> dict[tuple[Point, int], float | None] | None:
     """The objective of each point, and of the recipe's own settings, on each seed; None of a run that failed.
 
-    What is in the journal already is not done again. None where it was asked to stop.
+    What is in the journal already is not done again. `drop` is called with each run that is over. None where it was
+    asked to stop.
     """
     journal = Journal(folder)
     try:
@@ -34,6 +36,8 @@ def confirm(
         if read_confirmation(folder) != asked:
             journal.add("confirm", points=asked[0], seeds=asked[1])
         known = confirmed(folder)
+        for run in _runs(folder):  # a kill may have come before
+            drop(run)
         waiting = [(point, seed) for point in (None, *points) for seed in seeds if (_number(point), seed) not in known]
         total = (len(points) + 1) * len(seeds)
         begun: dict[str, tuple[Trial | None, int]] = {}
@@ -51,6 +55,8 @@ def confirm(
             facts = {"point": _number(point), "seed": seed, "value": ended.value, "run": ended.run}
             journal.add("confirmed", **facts, error=ended.error)
             known[_number(point), seed] = ended.value
+            if ended.run is not None:
+                drop(ended.run)
 
         done = dispatch(
             executor, stop, next_job, take, tell=lambda running: tell(total - len(waiting) - len(running), total)
@@ -76,6 +82,11 @@ def confirmed(folder: Path) -> dict[tuple[Point, int], float | None]:
         if event["event"] == "confirmed":
             found[event["point"], event["seed"]] = event["value"]
     return found
+
+
+def _runs(folder: Path) -> set[str]:
+    """The runs that are over, by the journal."""
+    return {event["run"] for event in read_events(folder) if event["event"] == "confirmed" and event["run"] is not None}
 
 
 def _number(point: Trial | None) -> Point:

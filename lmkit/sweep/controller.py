@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -64,7 +64,8 @@ class Controller:
         drop: Callable[[Trial], None] = lambda trial: None,
     ) -> None:
         """`jobs` gives a trial's runs by its number and settings. Of the `kept` best trials the models stay; `drop` is
-        called with each other one."""
+        called with each other one that is over, also with those of controllers before this one, which a kill may have
+        kept from it."""
         self._folder = folder
         self._search = search
         self._jobs = jobs
@@ -110,9 +111,10 @@ class Controller:
             self._next = max(self._next, trial.number + 1)
             if trial.state == "finished":
                 self._finished += 1
-                self._best = best_trials([*self._best, trial], self._direction, self._kept)
+                self._rank(trial)
             elif trial.state == "failed" and not retry_failed:
                 self._failed += 1
+                self._drop(trial)
             else:
                 if trial.state == "failed":
                     self._journal.add("retry", trial=trial.number)
@@ -177,22 +179,19 @@ class Controller:
         }
         del self._open[under_way.trial.number]
         self._ended_here += 1
+        trial = replace(under_way.trial, values=tuple(values), runs=tuple(came["runs"]), seconds=came["seconds"])
         if errors:
-            self._journal.add("failed", trial=under_way.trial.number, error=errors[0], **came)
+            self._journal.add("failed", trial=trial.number, error=errors[0], **came)
             self._failed += 1
+            self._drop(replace(trial, state="failed", error=errors[0]))
             return
         value = sum(values) / len(values)
-        self._journal.add("finished", trial=under_way.trial.number, value=value, **came)
+        self._journal.add("finished", trial=trial.number, value=value, **came)
         self._finished += 1
-        trial = Trial(
-            under_way.trial.number,
-            under_way.trial.settings,
-            "finished",
-            value,
-            tuple(values),
-            tuple(came["runs"]),
-            seconds=came["seconds"],
-        )
+        self._rank(replace(trial, state="finished", value=value))
+
+    def _rank(self, trial: Trial) -> None:
+        """Put a finished trial among the best, and drop what is not one of them."""
         before, self._best = self._best, best_trials([*self._best, trial], self._direction, self._kept)
         for other in [*before, trial]:
             if other not in self._best:

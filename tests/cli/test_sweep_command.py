@@ -120,6 +120,18 @@ def test_a_sweep_runs_shows_its_best_and_gives_it_as_a_recipe(lmkit: Call, recip
     assert listed.startswith("first  over  4 of 4 finished  best validation/accuracy ")
     assert best.code == 0
     assert lmkit("check", recipe.parent / "elsewhere" / "best.yaml").code == 0
-    models = list((recipe.parent / "runs/sweeps/first/runs").glob("*-trial-*/model"))
-    assert len(models) == 3
+    runs = recipe.parent / "runs/sweeps/first/runs"
+    assert len(list(runs.glob("*-confirm-*"))) == 4
+    three = sorted(runs.glob("*/model"))
+    assert len(three) == 3
+    assert all("-trial-" in model.parent.name for model in three)
+    assert not list(runs.glob("*/checkpoints"))
     assert lmkit("runs").out.startswith("no runs in ")
+
+    for run in runs.iterdir():  # as a kill leaves it that comes before
+        (run / "model").mkdir(exist_ok=True)
+    again = lmkit(
+        "sweep", recipe, "--name", "first", "--trials", "4", "--workers", "2", *SPACE, "confirm={best: 1, seeds: 2}"
+    )
+    assert again.code == 0, again.err
+    assert sorted(runs.glob("*/model")) == three

@@ -281,6 +281,21 @@ def test_the_models_of_the_best_stay_and_those_of_others_go(tmp_path: Path) -> N
     assert sorted([*dropped, *(trial.number for trial in best)]) == list(range(9))
 
 
+def test_the_models_of_failed_trials_go_and_when_a_kill_came_before_they_go_later(tmp_path: Path) -> None:
+    def undefined(name: str, point: Mapping[str, Any]) -> Ended:
+        return Ended(name, run=f"run-of-{name}", error="mcc is undefined") if name == "3-0" else value_of(name, point)
+
+    dropped: list[tuple[str, ...]] = []
+    killed: list[tuple[str, ...]] = []
+
+    trials = go(tmp_path, random(9), Instant(undefined), kept=2, drop=lambda trial: dropped.append(trial.runs))
+    go(tmp_path, random(9), kept=2, drop=lambda trial: killed.append(trial.runs))
+
+    assert trials[3].state == "failed"
+    assert ("run-of-3-0",) in dropped
+    assert sorted(killed) == sorted(dropped)
+
+
 def test_a_search_that_learns_is_shown_the_trials_that_have_ended_well(tmp_path: Path) -> None:
     seen: list[int] = []
 

@@ -1,0 +1,84 @@
+"""Confirming: each point on each fresh seed once, whatever ends it in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmkit.run.stopping import Stop
+from lmkit.sweep.confirming import confirm, confirmed
+from lmkit.sweep.executor import Ended, Job
+from lmkit.sweep.trials import Trial
+
+POINTS = (Trial(4, {"optimizer.lr": 1e-3}, "finished", 0.9), Trial(1, {"optimizer.lr": 1e-4}, "finished", 0.8))
+
+VALUES = {
+    (None, 7): 0.7,
+    (None, 8): 0.8,
+    (4, 7): 0.7,
+    (4, 8): 0.8,
+    (1, 7): 0.7,
+    (1, 8): 0.8,
+}
+
+
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written counts here, not that it survives the loss of power."""
+    monkeypatch.setattr("lmkit.sweep.journal.os.fsync", lambda file: None)
+
+
+class OneByOne:
+    """An executor whose jobs, such as `4-7`, end at once with a tenth of their seed as value, or fail."""
+
+    slots = 1
+
+    def __init__(self, failing: tuple[str, ...] = ()) -> None:
+        self.failing = failing
+        self.started: list[str] = []
+
+    def start(self, job: Job) -> None:
+        self.started.append(job.name)
+
+    def ended(self, seconds: float) -> list[Ended]:
+        name = self.started[-1]
+        if name in self.failing:
+            return [Ended(name, run=f"run-of-{name}", error="accuracy is undefined")]
+        return [Ended(name, int(name[-1]) / 10, run=f"run-of-{name}")]
+
+    def stop(self) -> None:
+        raise AssertionError("nobody asked")
+
+
+def job(point: Trial | None, seed: int) -> Job:
+    recipe: Any = None
+    return Job(f"{point.number if point else 'recipe'}-{seed}", recipe)
+
+
+def go(folder: Path, executor: OneByOne, drop: Callable[[str], None] = lambda run: None, **options: Any) -> None:
+    confirm(folder, POINTS, [7, 8], job, executor, Stop(), lambda done, total: None, drop=drop, **options)
+
+
+def test_each_point_and_the_recipes_own_settings_are_run_on_each_seed_once(tmp_path: Path) -> None:
+    executor = OneByOne()
+
+    go(tmp_path, executor)
+    go(tmp_path, executor)
+
+    assert executor.started == ["recipe-7", "recipe-8", "4-7", "4-8", "1-7", "1-8"]
+    assert confirmed(tmp_path) == VALUES
+
+
+def test_the_model_of_each_run_that_is_over_goes_also_when_a_kill_came_before(tmp_path: Path) -> None:
+    dropped: list[str] = []
+    executor = OneByOne(failing=("4-8",))
+    go(tmp_path, executor, dropped.append)
+    assert dropped == [f"run-of-{name}" for name in executor.started]
+
+    dropped.clear()
+    go(tmp_path, OneByOne(), dropped.append)
+
+    assert sorted(dropped) == sorted(f"run-of-{name}" for name in executor.started)
