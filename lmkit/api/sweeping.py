@@ -151,7 +151,8 @@ def run_sweep(
             with suppress(InterruptedRunError):  # told below
                 controller.run(retry_failed=retry_failed, seconds=None if minutes is None else minutes * 60)
                 if sweep.confirm is not None and controller.best and not stop.asked:
-                    _confirm(loaded, folder, controller.best[: sweep.confirm.best], executor, stop, shown, plugins)
+                    points = controller.best[: sweep.confirm.best]
+                    _confirm(loaded, folder, points, executor, stop, shown, plugins, retry_failed)
         finally:
             shown.close()
             for line in mirrors.finish() if mirrors else ():
@@ -169,6 +170,7 @@ def _confirm(
     stop: Stop,
     progress: Progress,
     plugins: Plugins,
+    retry_failed: bool,
 ) -> None:
     sweep = loaded.sweep
     assert sweep.confirm is not None
@@ -184,6 +186,7 @@ def _confirm(
         stop,
         lambda done, total: progress.show(Position("confirm", done, total, unit="run")),
         drop=lambda run: _drop_models(folder, [run]),
+        retry_failed=retry_failed,
     )
 
 

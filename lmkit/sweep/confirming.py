@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from lmkit.run.stopping import Stop
 from lmkit.sweep.dispatch import dispatch
@@ -24,22 +25,30 @@ def confirm(
     stop: Stop,
     tell: Callable[[int, int], None],
     drop: Callable[[str], None] = lambda run: None,
+    *,
+    retry_failed: bool = False,
 ) -> dict[tuple[Point, int], float | None] | None:
     """The objective of each point, and of the recipe's own settings, on each seed; None of a run that failed.
 
-    What is in the journal already is not done again. `drop` is called with each run that is over. None where it was
-    asked to stop.
+    What is in the journal already is not done again, unless it failed and is to be tried again. `drop` is called with
+    each run that is over. None where it was asked to stop.
     """
     journal = Journal(folder)
     try:
         asked = [point.number for point in points], list(seeds)
         if read_confirmation(folder) != asked:
             journal.add("confirm", points=asked[0], seeds=asked[1])
+        pairs = [(point, seed) for point in (None, *points) for seed in seeds]
         known = confirmed(folder)
-        for run in _runs(folder):  # a kill may have come before
-            drop(run)
-        waiting = [(point, seed) for point in (None, *points) for seed in seeds if (_number(point), seed) not in known]
-        total = (len(points) + 1) * len(seeds)
+        for at in [(_number(point), seed) for point, seed in pairs] if retry_failed else ():
+            if at in known and known[at] is None:
+                journal.add("retry", point=at[0], seed=at[1])
+                del known[at]
+        for event in _over(folder).values():  # a kill may have come before
+            if event["run"] is not None:
+                drop(event["run"])
+        waiting = [(point, seed) for point, seed in pairs if (_number(point), seed) not in known]
+        total = len(pairs)
         begun: dict[str, tuple[Trial | None, int]] = {}
 
         def next_job() -> Job | None:
@@ -77,16 +86,18 @@ def read_confirmation(folder: Path) -> tuple[list[int], list[int]] | None:
 
 def confirmed(folder: Path) -> dict[tuple[Point, int], float | None]:
     """What the journal knows of points on fresh seeds."""
-    found: dict[tuple[Point, int], float | None] = {}
+    return {at: event["value"] for at, event in _over(folder).items()}
+
+
+def _over(folder: Path) -> dict[tuple[Point, int], dict[str, Any]]:
+    """The events of the runs that are over, and are not to be tried again."""
+    found: dict[tuple[Point, int], dict[str, Any]] = {}
     for event in read_events(folder):
         if event["event"] == "confirmed":
-            found[event["point"], event["seed"]] = event["value"]
+            found[event["point"], event["seed"]] = event
+        elif event["event"] == "retry" and "seed" in event:  # without one it is a trial's
+            found.pop((event["point"], event["seed"]), None)
     return found
-
-
-def _runs(folder: Path) -> set[str]:
-    """The runs that are over, by the journal."""
-    return {event["run"] for event in read_events(folder) if event["event"] == "confirmed" and event["run"] is not None}
 
 
 def _number(point: Trial | None) -> Point:

@@ -130,8 +130,22 @@ def test_a_sweep_runs_shows_its_best_and_gives_it_as_a_recipe(lmkit: Call, recip
 
     for run in runs.iterdir():  # as a kill leaves it that comes before
         (run / "model").mkdir(exist_ok=True)
-    again = lmkit(
-        "sweep", recipe, "--name", "first", "--trials", "4", "--workers", "2", *SPACE, "confirm={best: 1, seeds: 2}"
+    journal = runs.parent / "journal.jsonl"
+    lost = json.loads(journal.read_text().splitlines()[-1]) | {"value": None, "error": "it failed"}
+    with journal.open("a") as file:
+        file.write(json.dumps(lost) + "\n")
+    line = (
+        "sweep",
+        recipe,
+        "--name",
+        "first",
+        "--trials",
+        "4",
+        "--workers",
+        "2",
+        *SPACE,
+        "confirm={best: 1, seeds: 2}",
     )
-    assert again.code == 0, again.err
+    assert "1 of 4 runs on fresh seeds failed" in lmkit(*line).out
     assert sorted(runs.glob("*/model")) == three
+    assert "on fresh seeds failed" not in lmkit(*line, "--retry-failed").out

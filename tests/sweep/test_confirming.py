@@ -11,6 +11,7 @@ import pytest
 from lmkit.run.stopping import Stop
 from lmkit.sweep.confirming import confirm, confirmed
 from lmkit.sweep.executor import Ended, Job
+from lmkit.sweep.journal import read_trials
 from lmkit.sweep.trials import Trial
 
 POINTS = (Trial(4, {"optimizer.lr": 1e-3}, "finished", 0.9), Trial(1, {"optimizer.lr": 1e-4}, "finished", 0.8))
@@ -82,3 +83,39 @@ def test_the_model_of_each_run_that_is_over_goes_also_when_a_kill_came_before(tm
     go(tmp_path, OneByOne(), dropped.append)
 
     assert sorted(dropped) == sorted(f"run-of-{name}" for name in executor.started)
+
+
+def test_a_run_that_failed_stays_so_until_it_is_to_be_tried_again(tmp_path: Path) -> None:
+    go(tmp_path, OneByOne(failing=("recipe-7", "4-8")))
+    failed = VALUES | {(None, 7): None, (4, 8): None}
+    assert confirmed(tmp_path) == failed
+
+    same, again = OneByOne(), OneByOne(failing=("4-8",))
+    go(tmp_path, same)
+    assert same.started == []
+    go(tmp_path, again, retry_failed=True)
+    assert again.started == ["recipe-7", "4-8"]
+    assert confirmed(tmp_path) == failed | {(None, 7): 0.7}
+
+    go(tmp_path, again, retry_failed=True)
+    assert again.started == ["recipe-7", "4-8", "4-8"]
+    assert list(read_trials(tmp_path)) == []  # what is tried again is no trial
+
+
+def test_a_run_that_is_tried_again_keeps_the_model_that_it_had_when_it_was_killed(tmp_path: Path) -> None:
+    class Killed(OneByOne):
+        def ended(self, seconds: float) -> list[Ended]:
+            raise KeyboardInterrupt
+
+    go(tmp_path, OneByOne(failing=("4-8",)))
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path, Killed(), retry_failed=True)
+    dropped: list[str] = []
+    later = OneByOne()
+
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path, Killed(), dropped.append)
+    go(tmp_path, later)
+
+    assert "run-of-4-8" not in dropped and len(dropped) == 5
+    assert later.started == ["4-8"]
