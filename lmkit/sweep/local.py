@@ -6,12 +6,15 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
+from itertools import takewhile
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from lmkit.errors import InterruptedRunError, LmkitError
 from lmkit.recipe.document import dump_document
+from lmkit.recipe.schema import TrainConfig
 from lmkit.records.checkpoints import newest_step
 from lmkit.records.files import write_text
 from lmkit.records.lease import alive
@@ -26,20 +29,24 @@ PATIENCE = 15.0
 """Seconds that a run's last process, which a killed controller left, is given to end."""
 
 GPUS = Path("/proc/driver/nvidia/gpus")
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 class LocalExecutor:
-    """Each job in a process of its own, on a GPU of its own where there are as many."""
+    """Each job in a process of its own, on as many GPUs as its recipe has devices, its own where there are enough."""
 
-    def __init__(self, folder: Path, base: Path, measure: str, slots: int, stop: Stop) -> None:
+    def __init__(
+        self, folder: Path, base: Path, measure: str, slots: int, stop: Stop, gpus: Sequence[str] | None = None
+    ) -> None:
         """`folder` is the sweep's, `base` what the recipe's paths are relative to, `measure` the objective on the
-        validation split."""
+        validation split, `gpus` the names of the GPUs to share out, by default all that this process may use."""
         self._stop = stop
         self._server = threading.Thread(target=await_server, daemon=True)
         self._folder = folder
         self._base = base
         self._measure = measure
         self._slots = slots
+        self._gpus = visible_gpus() if gpus is None else gpus
         self._running: dict[int, tuple[str, BaseProcess]] = {}
 
     @property
@@ -55,7 +62,8 @@ class LocalExecutor:
         arguments = (str(file), str(self._base), str(self._folder / RUNS))
         slot = next(number for number in range(self._slots) if number not in self._running)
         log = self._folder / WORK / f"{job.name}.log"
-        self._running[slot] = (job.name, start_worker("attempt", *arguments, log=log, variables=_gpu(slot)))
+        variables = _gpu_variables(slot, job.recipe.train, self._gpus)
+        self._running[slot] = (job.name, start_worker("attempt", *arguments, log=log, variables=variables))
 
     def ended(self, seconds: float) -> list[Ended]:
         wait([process.sentinel for _, process in self._running.values()], seconds)
@@ -118,8 +126,18 @@ class LocalExecutor:
             path.unlink(missing_ok=True)
 
 
-def _gpu(slot: int) -> dict[str, str]:
-    """The variable by which a slot's processes see one GPU only."""
-    seen = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    there = seen or [str(number) for number in range(len(list(GPUS.iterdir()) if GPUS.is_dir() else []))]
-    return {"CUDA_VISIBLE_DEVICES": there[slot % len(there)]} if there else {}
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES has for them."""
+    seen = os.environ.get(VISIBLE)
+    if seen is None:
+        return [str(number) for number in range(len(list(GPUS.iterdir()) if GPUS.is_dir() else []))]
+    return [*takewhile(lambda name: name not in ("", "-1"), map(str.strip, seen.split(",")))]
+
+
+def _gpu_variables(slot: int, train: TrainConfig, gpus: Sequence[str]) -> dict[str, str]:
+    """The variable by which a slot's process sees as many GPUs as it has use for, and none of another slot's where
+    there are enough. Where nothing is to be shared out, it is left as it is."""
+    if not gpus or train.accelerator not in ("auto", "cuda"):
+        return {}
+    count = min(train.devices, len(gpus))
+    return {VISIBLE: ",".join(gpus[(slot * count + number) % len(gpus)] for number in range(count))}
