@@ -16,7 +16,7 @@ from lmkit.offline import network
 from lmkit.plugins import Plugin, Plugins, installed_plugins
 from lmkit.recipe.document import Node, parse_value
 from lmkit.recipe.environment import resolved
-from lmkit.recipe.layers import override
+from lmkit.recipe.layers import COMMAND_LINE, override
 from lmkit.recipe.load import Loaded, load
 from lmkit.recipe.schema import Recipe
 from lmkit.sweep.load import LoadedSweep, is_sweep, load_sweep, read_sweep_tree
@@ -53,29 +53,41 @@ def read_sweep(path: Path | str, overrides: Sequence[str] = ()) -> LoadedSweep:
     return _read(load_sweep, path, overrides)
 
 
-def read_sweep_of(recipe: Path | str, search: str, space: Sequence[str], overrides: Sequence[str] = ()) -> LoadedSweep:
+def read_sweep_of(
+    recipe: Path | str,
+    search: str,
+    space: Sequence[str],
+    changes: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+) -> LoadedSweep:
     """The sweep of a recipe that a search such as `"{use: random, trials: 20}"` makes through `space`.
 
-    Entries of the space are such as `"optimizer.lr={log: [1e-5, 1e-3]}"`. Raises RecipeError with every fault.
+    Entries of the space are such as `"optimizer.lr={log: [1e-5, 1e-3]}"`. `changes` are of the sweep's keys,
+    `overrides` of the recipe's; paths in both, and in the space, are relative to the recipe, as in an override of
+    `lmkit run`. Raises RecipeError with every fault.
     """
 
     def read(path: Path, changes: Sequence[str], catalog: Catalog) -> LoadedSweep:
-        faults: list[Fault] = []
-        name = _name_of(path)
-        written = {"name": name, "recipe": path.name, "search": search}
-        tree = Node({key: parse_value(value, f"--{key}") for key, value in written.items()}, Place("command line"))
+        told = {"name": Node(_name_of(path), _typed("--name")), "recipe": Node(path.name, _typed(str(path)))}
+        told["search"] = parse_value(search, str(_typed("--search")))
+        tree = Node(told, Place(COMMAND_LINE))
         entries, places = {}, {}
         for entry in space:
             key, equals, value = entry.partition("=")
             if not equals:
                 message = "an entry of a space is written key=values, such as optimizer.lr={log: [1e-5, 1e-3]}"
-                raise RecipeError([Fault(Place("--space"), entry, message)])
-            entries[key.strip()] = parse_value(value, f"--space {key.strip()}")
+                raise RecipeError([Fault(_typed("--space"), entry, message)])
+            entries[key.strip()] = parse_value(value, str(_typed(f"--space {key.strip()}")))
             places[key.strip()] = entries[key.strip()].place
-        tree.value["space"] = Node(entries, Place("--space"), places)
-        return read_sweep_tree(override(tree, changes), path.parent, catalog, faults)
+        tree.value["space"] = Node(entries, _typed("--space"), places)
+        return read_sweep_tree(override(tree, changes), path.parent, catalog, [], overrides)
 
-    return _read(read, recipe, overrides)
+    return _read(read, recipe, changes)
+
+
+def _typed(what: str) -> Place:
+    """A place on the command line; paths that stand there are relative to the recipe."""
+    return Place(f"{COMMAND_LINE}: {what}")
 
 
 def _name_of(recipe: Path) -> str:

@@ -171,7 +171,10 @@ def sweep(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A sweep, or a recipe with --space.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Keys of the sweep to change: executor.threads=2 budget.minutes=60"),
+        typer.Argument(
+            metavar="KEY=VALUE",
+            help="Keys of the sweep to change, such as budget.minutes=60; with --space those of the recipe too.",
+        ),
     ] = None,
     search: Annotated[str | None, typer.Option("--search", metavar="NAME", help="grid, random, sobol, …")] = None,
     trials: Annotated[int | None, typer.Option("--trials", metavar="N", min=1, help="How many points.")] = None,

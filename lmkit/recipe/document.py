@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from lmkit.errors import Fault, Place, RecipeError
+from lmkit.spelling import nearest
 
 MAX_BYTES = 250_000
 MAX_DEPTH = 50
@@ -71,7 +72,8 @@ def read_document(path: Path, faults: list[Fault] | None = None) -> Node:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as cause:  # ValueError: a NUL in the path
         reason = cause.strerror if isinstance(cause, OSError) else cause
-        raise RecipeError([Fault(Place(str(path)), "", f"cannot be read: {reason}")]) from cause
+        meant = _nearest_file(path) if isinstance(cause, FileNotFoundError) else None
+        raise RecipeError([Fault(Place(str(path)), "", f"cannot be read: {reason}", meant)]) from cause
     if len(content) > MAX_BYTES:
         message = f"is {path.stat().st_size:,} bytes; a recipe has at most {MAX_BYTES:,}"
         raise RecipeError([Fault(Place(str(path)), "", message)])
@@ -80,6 +82,12 @@ def read_document(path: Path, faults: list[Fault] | None = None) -> Node:
     except UnicodeDecodeError as cause:
         raise RecipeError([Fault(Place(str(path)), "", f"is not UTF-8: byte {cause.start} cannot be read")]) from cause
     return parse_document(text, str(path), faults)
+
+
+def _nearest_file(path: Path) -> str | None:
+    """The YAML file beside it that was probably meant."""
+    near = nearest(path.name, [each.name for each in path.parent.glob("*.y*ml")])
+    return str(path.with_name(near)) if near else None
 
 
 def parse_document(text: str, source: str, faults: list[Fault] | None = None) -> Node:

@@ -59,6 +59,10 @@ class LoadedSweep:
     """The recipe as it is written, all its layers merged."""
     file: Path
     """The recipe's file, to whose folder its paths are relative."""
+    places: Mapping[str, Place]
+    """Where each key of the space is written: paths among its values are relative to that file."""
+    overrides: tuple[str, ...] = ()
+    """What the command line changes in the recipe for all trials."""
     notices: tuple[Fault, ...] = ()
 
     def recipe_at(self, settings: Mapping[str, Any], catalog: Catalog) -> Recipe:
@@ -66,7 +70,7 @@ class LoadedSweep:
         have them."""
         tree = self.tree
         for key, value in settings.items():
-            node = as_node(value, Place(key))
+            node = as_node(value, self.places.get(key, Place(COMMAND_LINE)))
             for step in reversed(key.split(".")):
                 node = Node({step: node}, node.place, {step: node.place})
             tree = merge(tree, node)
@@ -88,11 +92,15 @@ def load_sweep(path: Path, overrides: Sequence[str], catalog: Catalog) -> Loaded
     return read_sweep_tree(override(read_document(path, faults), overrides), path.parent, catalog, faults)
 
 
-def read_sweep_tree(tree: Node, folder: Path, catalog: Catalog, faults: list[Fault]) -> LoadedSweep:
-    """The tree of a sweep that lies in `folder`, typed. Raises RecipeError with every fault found."""
+def read_sweep_tree(
+    tree: Node, folder: Path, catalog: Catalog, faults: list[Fault], overrides: Sequence[str] = ()
+) -> LoadedSweep:
+    """The tree of a sweep that lies in `folder`, typed, its recipe with `overrides` applied. Raises RecipeError with
+    every fault found."""
     if not isinstance(tree.value, dict):
         raise RecipeError([*faults, Fault(tree.place, "", "a sweep is a mapping of keys to settings", owner=CORE)])
     reader = SweepReader(tree, catalog, folder, faults)
+    reader.overrides = tuple(overrides)
     found = reader.read()
     if found is None or reader.faults:
         raise RecipeError(ordered(reader.told()), ordered(reader.notices))
@@ -104,6 +112,8 @@ class SweepReader(BlockReader):
 
     model = Sweep
     blocks = {"search": "search"}
+    overrides: tuple[str, ...] = ()
+    """Of the recipe."""
 
     def read(self) -> LoadedSweep | None:
         written = self.tree.value.get("space")
@@ -128,7 +138,9 @@ class SweepReader(BlockReader):
             return None
         sweep = Sweep.model_validate(settings | {"search": search, "space": written.plain()})
         self._first_points(sweep, space, recipe_tree, written)
-        return LoadedSweep(sweep, space, recipe, recipe_tree, self._recipe_file, tuple(ordered(self.notices)))
+        places = {key: written.key_place(key) for key in written.value}
+        notices = tuple(ordered(self.notices))
+        return LoadedSweep(sweep, space, recipe, recipe_tree, self._recipe_file, places, self.overrides, notices)
 
     def _space(self, written: Node, search: ComponentConfig | None) -> Space | None:
         if not isinstance(written.value, dict) or not written.value:
@@ -174,7 +186,7 @@ class SweepReader(BlockReader):
             self._fault(self.tree.value["recipe"].place, ("recipe",), f"{file} is a sweep itself", CORE)
             return None
         try:
-            return layered(file, (), self.faults)
+            return layered(file, self.overrides, self.faults)
         except RecipeError as error:
             self.faults += [fault for fault in error.faults if fault not in self.faults]
             return None

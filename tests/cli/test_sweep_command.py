@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from lmkit.api import read_sweep, read_sweep_of
+from lmkit.cli.sweep import Options, load_for
+from lmkit.plugins import installed_plugins
 
 Call = Callable[..., Any]
 
@@ -95,6 +100,78 @@ def test_the_search_in_the_docs_is_a_plugin_of_one_file(lmkit: Call, recipe: Pat
     assert first.code == 0, first.err
     assert len(set(first.out.splitlines())) == 3
     assert more.out.splitlines()[:3] == first.out.splitlines()
+
+
+@pytest.mark.parametrize("way", ["recipes/tiny.yaml", "../here/recipes/tiny.yaml", "{}/recipes/tiny.yaml"])
+def test_the_recipe_of_a_sweep_is_the_file_that_the_command_line_names(
+    lmkit: Call, recipe: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = recipe.parent / "here"
+    (here / "recipes").mkdir(parents=True)
+    shutil.copy(recipe, here / "recipes")
+    (here / "tiny.yaml").write_text(RECIPE.replace("optimizer: adamw", "optimizer: sgd"))  # is another recipe
+    monkeypatch.chdir(here)
+
+    told = lmkit("sweep", way.format(here), "--space", "optimizer.betas=[[0.9, 0.99]]", "--dry-run")
+
+    assert (told.code, told.out, told.err) == (0, "   0  optimizer.betas=[0.9, 0.99]\n", "")
+
+
+def test_paths_in_a_space_are_relative_to_the_file_in_which_they_stand(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (recipe.parent / "sweeps").mkdir()
+    file = recipe.parent / "sweeps" / "rows.yaml"
+    file.write_text("name: rows\nrecipe: ../tiny.yaml\nsearch: grid\nspace: {data.path: [a.jsonl, ../rows.jsonl]}\n")
+    monkeypatch.chdir("/")
+    catalog = installed_plugins().catalog
+
+    in_file = read_sweep(file)
+    typed = read_sweep_of(recipe, "grid", ["data.path=[a.jsonl]"])
+
+    assert [in_file.recipe_at(in_file.space.point(number), catalog).data.path for number in (0, 1)] == [
+        "sweeps/a.jsonl",
+        "sweeps/../rows.jsonl",
+    ]
+    assert typed.recipe_at(typed.space.point(0), catalog).data.path == "a.jsonl"
+
+
+def test_a_file_that_is_not_there_is_told_with_the_nearest(lmkit: Call, recipe: Path) -> None:
+    missing = "tinny.yaml  cannot be read: No such file or directory; did you mean 'tiny.yaml'?\n"
+
+    assert lmkit("sweep", "tinny.yaml").err == missing
+    assert lmkit("sweep", "tinny.yaml", *SPACE).err == missing
+    assert lmkit("run", "tinny.yaml").err == missing
+
+
+def test_overrides_beside_a_space_change_the_recipe_of_all_trials(recipe: Path) -> None:
+    options = Options(space=("optimizer.lr=[1e-3, 1e-2]",))
+
+    loaded = load_for(recipe, ["train.steps=3", "train.epochs=", "seed=7", "repeats=2", "metrics=[mcc]"], options)
+    at = loaded.recipe_at({"optimizer.lr": 0.01}, installed_plugins().catalog)
+
+    assert (at.train.steps, at.seed, at.metrics[0].use) == (3, 0, "mcc")
+    assert loaded.recipe.train.steps == 3  # of the recipe's own settings too, which the best points are compared with
+    assert (loaded.sweep.seed, loaded.sweep.repeats) == (7, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["train.stepss=3"], "command line: train.stepss=3  train.stepss: unknown key; did you mean 'steps'?"),
+        (["confrim.best=3"], "command line: confrim.best=3  confrim: unknown key; did you mean 'confirm'?"),
+        (["optimizer.lr=3e-5"], "optimizer.lr varies by --space and is set by 'optimizer.lr=3e-5'"),
+        (["--space", "optimizer.lr=[1, 2]"], "--space optimizer.lr is given twice"),
+    ],
+)
+def test_an_override_that_cannot_be_is_told_by_its_key(
+    lmkit: Call, recipe: Path, arguments: list[str], told: str
+) -> None:
+    result = lmkit("sweep", recipe, "--trials", "2", *SPACE, *arguments)
+
+    assert result.code == 2
+    assert result.err.startswith(told)
+    assert len(result.err.splitlines()) == 1
 
 
 @pytest.mark.slow
