@@ -15,7 +15,7 @@ from lmkit.offline import network
 from lmkit.plugins import installed_plugins
 from lmkit.records.files import disk_errors
 from lmkit.records.lease import take_lease
-from lmkit.records.store import MODEL, runs_folder
+from lmkit.records.store import MODEL, read_summary, runs_folder
 from lmkit.run.progress import NoProgress, Position, Progress
 from lmkit.run.stopping import Stop
 from lmkit.sweep.confirming import confirm, confirmed, read_confirmation
@@ -209,7 +209,8 @@ def _position(board: Board, spec: Spec) -> Position:
 
 
 def _drop_models(folder: Path, runs: Iterable[str]) -> None:
-    """Of runs that are not those of the best trials, keep all but the model."""
+    """Of runs that are over and not those of the best trials, keep all but the model."""
     for run in runs:
-        with suppress(OSError):
-            shutil.rmtree(folder / RUNS / run / MODEL)
+        place = folder / RUNS / run
+        if (place / MODEL).is_dir() and read_summary(place).get("state") == "finished":  # others may go on with it
+            shutil.rmtree(place / MODEL, ignore_errors=True)
