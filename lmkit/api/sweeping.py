@@ -26,12 +26,14 @@ from lmkit.sweep.journal import read_trials
 from lmkit.sweep.load import LoadedSweep
 from lmkit.sweep.local import LocalExecutor
 from lmkit.sweep.seeds import confirm_seeds, repeat_seeds
+from lmkit.sweep.standing import FailedConfirmation, Standing, failed_confirmations, read_standing
 from lmkit.sweep.trials import Trial, best_trials
 from lmkit.workers.mirrors import start_mirrors
 
 if TYPE_CHECKING:
     from lmkit.kinds.search import Search
     from lmkit.plugins import Plugins
+    from lmkit.records.changes import Change
     from lmkit.sweep.winners import Winners
 
 PAGE = "report.html"
@@ -53,6 +55,14 @@ class SweepResult:
     def trials(self) -> Iterator[Trial]:
         """Its trials, those that are over first."""
         return read_trials(self.folder)
+
+    def standing(self) -> Standing:
+        """How far it is."""
+        return read_standing(self.folder, self.spec)
+
+    def failed_confirmations(self) -> list[FailedConfirmation]:
+        """The runs on fresh seeds that failed."""
+        return list(failed_confirmations(self.folder))
 
     def winners(self) -> Winners | None:
         """The best points of the search on fresh seeds, beside the recipe's own settings; None where these runs are
@@ -83,14 +93,32 @@ class SweepResult:
 
         spec, winners = self.spec, self.winners()
         trials = sorted(self.trials(), key=lambda trial: trial.number)
-        page = SweepPage(spec.name, spec.metric, spec.direction, trials, winners.as_json() if winners else None)
+        told = winners.as_json() if winners else None
+        if told is not None and (note := self.standing().note):
+            told["notes"].insert(0, note)
+        page = SweepPage(spec.name, spec.metric, spec.direction, trials, told)
         write_sweep_page(self.folder / PAGE, page)
         return self.folder / PAGE
 
     def best(self) -> Trial | None:
-        """The trial with the best objective."""
+        """The trial that is best on fresh seeds, where points were confirmed; else the best of the search."""
+        winners = self.winners()
+        confirmed_best = winners.best if winners else None
+        if confirmed_best is not None:
+            return next(trial for trial in self.trials() if trial.number == confirmed_best.number)
+        return self.best_of_search()
+
+    def best_of_search(self) -> Trial | None:
+        """The trial with the best objective, by luck or by its settings."""
         found = best_trials(self.trials(), self.spec.direction)
         return found[0] if found else None
+
+    def recipe_of(self, trial: Trial, folder: Path | str) -> tuple[dict[str, Any], list[Change]]:
+        """A recipe, for a file in `folder`, that trains as the trial did; and what has changed in the sweep's own
+        recipe since. Raises UsageError where that is gone, RecipeError where it cannot be read."""
+        from lmkit.sweep.trial_recipe import trial_recipe
+
+        return trial_recipe(self.spec, trial.settings, Path(folder).resolve(), installed_plugins().catalog)
 
 
 def open_sweep(name: str, runs: Path | str | None = None) -> SweepResult:

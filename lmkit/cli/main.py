@@ -243,8 +243,10 @@ def sweeps_best(
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; by default it is printed.")
     ] = None,
     runs: RunsFolder = None,
+    plugin: PluginFiles = None,
 ) -> None:
-    """Write the best point of a sweep as a recipe that `lmkit run` takes.
+    """Write the best point of a sweep as a recipe that `lmkit run` takes: the best on fresh seeds, where it was
+    confirmed on some.
 
     Example: lmkit sweeps best sentiment-random -o best.yaml
     """

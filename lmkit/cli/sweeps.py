@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -19,11 +21,18 @@ from lmkit.cli.sweep_tables import winner_lines, winner_tables
 from lmkit.cli.tables import shown_number
 from lmkit.errors import UsageError
 from lmkit.recipe.document import dump_document
-from lmkit.records.files import write_text
+from lmkit.records.files import disk_errors, write_text
 from lmkit.records.lease import alive
 from lmkit.records.store import runs_folder
 from lmkit.sweep.folder import list_sweeps
 from lmkit.sweep.trials import Trial, best_trials
+
+if TYPE_CHECKING:
+    from lmkit.sweep.standing import Standing
+    from lmkit.sweep.winners import Winners
+
+BLOCK = 24
+"""Signs that a column of blocks has at least."""
 
 SHOWN = 20
 """Trials that a person is shown; --json has all."""
@@ -39,10 +48,9 @@ def list_command(runs: Path | None, as_json: bool) -> None:
     if not told:
         print("there are no sweeps yet; `lmkit sweep FILE` runs one")
     for each in told:
-        best = f"best {each['metric']} {each['best']['value']:.4f}" if each["best"] else "no trial has finished"
-        of = f" of {each['trials']:,}" if each["trials"] else ""
+        of = f" of {each['trials']:,}" if (each["trials"] or 0) >= each["finished"] else ""
         failed = f", {each['failed']:,} failed" if each["failed"] else ""
-        print(f"{each['name']}  {each['state']}  {each['finished']:,}{of} finished{failed}  {best}")
+        print(f"{each['name']}  {each['state']}  {each['finished']:,}{of} finished{failed}  {_listed_best(each)}")
 
 
 def show_command(name: str, runs: Path | None, as_json: bool) -> None:
@@ -52,6 +60,7 @@ def show_command(name: str, runs: Path | None, as_json: bool) -> None:
         trials = [_as_json(trial, sweep) for trial in sorted(sweep.trials(), key=lambda trial: trial.number)]
         winners = sweep.winners()
         told = _summary(sweep) | {"trials": trials, "winners": winners.as_json() if winners else None}
+        told |= {"failed_confirmations": [asdict(each) for each in sweep.failed_confirmations()]}
         print(json.dumps(told, indent=2, ensure_ascii=False))
         return
     tell_sweep(sweep, Console(highlight=False))
@@ -63,51 +72,77 @@ def best_command(name: str, runs: Path | None, output: Path | None) -> None:
     best = sweep.best()
     if best is None:
         raise UsageError(f"no trial of sweep {name!r} has finished; `lmkit sweeps show {name}` tells of them")
-    spec = sweep.spec
-    folder = (output.parent if output else Path.cwd()).resolve()
-    recipe: dict[str, Any] = {"extends": os.path.relpath(spec.recipe_file, folder), "name": f"{name[:59]}-best"}
-    for key, value in best.settings.items():
-        *above, last = key.split(".")
-        block = recipe
-        for step in above:
-            block = block.setdefault(step, {})
-        block[last] = value
-    text = (
-        f"# The best of sweep {name}: trial {best.number}, {spec.metric} {best.value:.4f} in the search.\n"
-        f"{dump_document(recipe)}"
-    )
+    folder = output.parent if output else Path.cwd()
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    recipe, changed = sweep.recipe_of(best, folder)
+    if changed:
+        lines = [f"{sweep.spec.recipe_file} has changed since the sweep; this is laid on it as it is now:"]
+        print("\n".join([*lines, *(f"  {change}" for change in changed)]), file=sys.stderr)
+    told = _best_in_words(sweep, best)
+    text = f"# The best of sweep {name}: {told}.\n{dump_document(recipe)}"
     if output is None:
         print(text, end="")
         return
     write_text(output, text)
-    print(f"{output}: trial {best.number}, {spec.metric} {best.value:.4f}")
+    print(f"{output}: {told}")
     print(f"next: lmkit run {output}")
 
 
+def _best_in_words(sweep: SweepResult, best: Trial) -> str:
+    """Which trial is the best, by what, and how that differs from what the search had it."""
+    metric, winners, searched = sweep.spec.metric, sweep.winners(), sweep.best_of_search()
+    point = winners.best if winners else None
+    if point is None or searched is None:
+        return f"trial {best.number}, the best of the search, {metric} {shown_number(best.value)}"
+    told = f"trial {point.number}, the best on fresh seeds, {metric} {shown_number(point.fresh.value)} there"
+    return told if searched.number == point.number else f"{told}; trial {searched.number} was the best of the search"
+
+
 def tell_sweep(sweep: SweepResult, console: Console) -> None:
-    """The best trials, those that failed, and what to type next."""
-    spec, summary = sweep.spec, _summary(sweep)
-    trials, winners = list(sweep.trials()), sweep.winners()
+    """The best trials, those that failed, the best on fresh seeds, and what to type next."""
+    spec, standing, winners = sweep.spec, sweep.standing(), sweep.winners()
+    trials = list(sweep.trials())
     best = best_trials(trials, spec.direction, SHOWN)
     if best:
-        console.print(_table(spec.metric, best))
-    if summary["finished"] > len(best):
-        console.print(f"the best {len(best)} of {summary['finished']:,} finished trials; --json has all")
-    for trial in [trial for trial in trials if trial.state == "failed"][:SHOWN]:
-        console.print(f"trial {trial.number} failed: {trial.error}", markup=False, soft_wrap=True)
-    state = f"{summary['finished']:,} finished, {summary['failed']:,} failed"
-    if summary["unfinished"]:
-        state += f", {summary['unfinished']:,} begun and not finished"
-    console.print(f"\n{spec.name}  {summary['state']}: {state}: {sweep.folder}", soft_wrap=True)
+        _print_table(spec.metric, best, console)
+    if standing.finished > len(best):
+        console.print(f"the best {len(best)} of {standing.finished:,} finished trials; --json has all")
+    _tell_failed([trial for trial in trials if trial.state == "failed"], console)
+    state = f"{standing.finished:,} finished, {standing.failed:,} failed"
+    if standing.unfinished:
+        state += f", {standing.unfinished:,} begun and not finished"
+    console.print(f"\n{spec.name}  {_state(sweep, standing)}: {state}: {sweep.folder}", soft_wrap=True)
+    if standing.budget is not None:
+        left = f"; {standing.not_begun:,} trials were not begun" if standing.not_begun else ""
+        console.print(f"the budget of {standing.budget:g} minutes is spent{left}", soft_wrap=True)
     if winners is not None:
-        for confirmations in winner_tables(winners):
-            console.print(confirmations)
-        for line in winner_lines(winners):
-            console.print(line, markup=False, soft_wrap=True)
+        _tell_winners(winners, standing, console)
+    for failed in sweep.failed_confirmations():
+        whose = "the recipe's own settings" if failed.point is None else f"trial {failed.point}"
+        told = f"{whose} on seed {failed.seed} failed: {failed.error}"
+        console.print(told, markup=False, soft_wrap=True)
     if trials:
         console.print(f"page: {sweep.write_page()}", soft_wrap=True)
     if best:
         console.print(f"next: lmkit sweeps best {spec.name} -o best.yaml", soft_wrap=True)
+
+
+def _tell_failed(failed: list[Trial], console: Console) -> None:
+    by_number = sorted(failed, key=lambda trial: trial.number)
+    for trial in by_number[:SHOWN]:
+        console.print(f"trial {trial.number} failed: {trial.error}", markup=False, soft_wrap=True)
+    if len(failed) > SHOWN:
+        console.print(f"the first {SHOWN} of {len(failed):,} failed trials; --json has all")
+
+
+def _tell_winners(winners: Winners, standing: Standing, console: Console) -> None:
+    for confirmations in winner_tables(winners):
+        console.print(confirmations)
+    for line in winner_lines(winners):
+        console.print(line, markup=False, soft_wrap=True)
+    if standing.note is not None:
+        console.print(f"note: {standing.note}", soft_wrap=True)
 
 
 def shown_settings(settings: Mapping[str, Any]) -> str:
@@ -115,18 +150,38 @@ def shown_settings(settings: Mapping[str, Any]) -> str:
     return "  ".join(f"{key}={_short(value)}" for key, value in settings.items())
 
 
-def _table(metric: str, trials: list[Trial]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("trial", justify="right")
-    table.add_column(metric, justify="right", overflow="fold")
+def _print_table(metric: str, trials: list[Trial], console: Console) -> None:
+    """The trials as a table, its headings in one line or in several; as lines where no table is narrow enough."""
+    for split in (False, True):
+        table = _table(metric, trials, split)
+        if Measurement.get(console, console.options.update(max_width=sys.maxsize), table).minimum <= console.width:
+            console.print(table)
+            return
+    for trial in trials:
+        told = f"{shown_settings(trial.settings)}  {trial.seconds:.1f} s"
+        console.print(
+            f"trial {trial.number}  {metric} {shown_number(trial.value)}  {told}", markup=False, soft_wrap=True
+        )
+
+
+def _table(metric: str, trials: list[Trial], split: bool) -> Table:
+    """No number and no heading breaks, other than where it is to be `split`; blocks do, between their words."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    table.add_column("trial", justify="right", no_wrap=True)
+    table.add_column(_heading(metric, split), justify="right", no_wrap=True)
     keys = list(dict.fromkeys(key for trial in trials for key in trial.settings))
     for key in keys:
-        table.add_column(Text(key), overflow="fold")
-    table.add_column("seconds", justify="right")
+        block = any(isinstance(trial.settings.get(key), Mapping | list) for trial in trials)
+        table.add_column(_heading(key, split), no_wrap=not block, min_width=BLOCK if block else None)
+    table.add_column("seconds", justify="right", no_wrap=True)
     for trial in trials:
         values = [Text(_short(trial.settings[key]) if key in trial.settings else "") for key in keys]
         table.add_row(str(trial.number), shown_number(trial.value), *values, f"{trial.seconds:.1f}")
     return table
+
+
+def _heading(key: str, split: bool) -> Text:
+    return Text(re.sub(r"(?<=[./])", "\n", key) if split else key)
 
 
 def _short(value: Any) -> str:
@@ -139,26 +194,43 @@ def _short(value: Any) -> str:
 
 def _summary(sweep: SweepResult) -> dict[str, Any]:
     """What a listing tells of a sweep."""
-    spec = sweep.spec
-    counts = {"finished": 0, "failed": 0, "running": 0}
-    best: Trial | None = None
-    for trial in sweep.trials():
-        counts[trial.state] += 1
-        best = next(iter(best_trials([trial, *([best] if best else [])], spec.direction)), None)
-    over = spec.trials is not None and counts["finished"] + counts["failed"] >= spec.trials
-    state = "running" if alive(sweep.folder) else "over" if over else "stopped"
+    spec, standing = sweep.spec, sweep.standing()
+    best, winners = sweep.best(), sweep.winners()
+    point = winners.best if winners else None
     return {
         "name": spec.name,
-        "state": state,
+        "state": _state(sweep, standing),
         "metric": spec.metric,
         "direction": spec.direction,
         "trials": spec.trials,
-        "finished": counts["finished"],
-        "failed": counts["failed"],
-        "unfinished": counts["running"],
+        "finished": standing.finished,
+        "failed": standing.failed,
+        "unfinished": standing.unfinished,
+        "budget_spent": standing.budget is not None,
         "best": _as_json(best, sweep) if best else None,
+        "fresh_value": point.fresh.value if point else None,
+        "confirmed_of": standing.confirmed_of,
         "folder": str(sweep.folder),
     }
+
+
+def _state(sweep: SweepResult, standing: Standing) -> str:
+    if alive(sweep.folder):
+        return "running"
+    if not standing.searched:
+        return "stopped"
+    return "to be confirmed" if standing.to_be_confirmed else "over"
+
+
+def _listed_best(told: Mapping[str, Any]) -> str:
+    """The best of a sweep's summary, by fresh seeds where there are some."""
+    if told["best"] is None:
+        return "no trial has finished"
+    if told["fresh_value"] is not None:
+        return (
+            f"best {told['metric']} {shown_number(told['fresh_value'])} on fresh seeds (trial {told['best']['number']})"
+        )
+    return f"best {told['metric']} {shown_number(told['best']['value'])} (trial {told['best']['number']})"
 
 
 def _as_json(trial: Trial, sweep: SweepResult) -> dict[str, Any]:

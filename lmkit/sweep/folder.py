@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from lmkit.errors import UsageError
+from lmkit.recipe.layers import COMMAND_LINE
 from lmkit.recipe.schema import NAME
 from lmkit.records.changes import Change, changes
 from lmkit.records.files import disk_errors, write_json
 from lmkit.records.store import kept_settings
+from lmkit.redaction import redacted_value
 from lmkit.spelling import nearest
 from lmkit.sweep.load import LoadedSweep
 from lmkit.sweep.trials import Direction
@@ -48,6 +50,10 @@ class Spec:
     """The sweep's own settings by dotted keys."""
     recipe: Mapping[str, Any]
     """The recipe's settings by dotted keys."""
+    overrides: tuple[str, ...]
+    """What the command line changes in the recipe for all trials; the settings have it."""
+    space_file: Path
+    """What the paths in the space are relative to: the sweep's file, or the recipe's where the space was typed."""
 
 
 def spec_of(loaded: LoadedSweep) -> Spec:
@@ -56,6 +62,7 @@ def spec_of(loaded: LoadedSweep) -> Spec:
     metric = sweep.objective.metric if sweep.objective else f"validation/{recipe.monitor}"
     better = recipe.measures[metric.rpartition("/")[2]]
     size = getattr(sweep.search, "trials", None) or (loaded.space.size if sweep.search.finite else None)
+    source = next(iter(loaded.places.values())).source
     return Spec(
         sweep.name,
         metric,
@@ -64,6 +71,8 @@ def spec_of(loaded: LoadedSweep) -> Spec:
         size,
         kept_settings(sweep.model_dump(mode="json", exclude={"recipe"})),
         kept_settings(recipe.model_dump(mode="json")),
+        loaded.overrides,
+        (loaded.file if source.startswith(COMMAND_LINE) else Path(source)).resolve(),
     )
 
 
@@ -81,9 +90,9 @@ def begin_sweep(folder: Path, spec: Spec) -> None:
         (folder / WORK).mkdir(exist_ok=True)
     if (folder / SPEC).exists():
         before = read_spec(folder)
-        changed = [each for each in _changes(before.settings, spec.settings) if not FREE.fullmatch(each.what)]
+        changed = [each for each in settings_changes(before.settings, spec.settings) if not FREE.fullmatch(each.what)]
         told = [f"  sweep    {change}" for change in changed]
-        told += [f"  recipe   {change}" for change in _changes(before.recipe, spec.recipe)]
+        told += [f"  recipe   {change}" for change in settings_changes(before.recipe, spec.recipe)]
         if told:
             lines = "\n".join(told)
             raise UsageError(
@@ -108,6 +117,8 @@ def read_spec(folder: Path) -> Spec:
             kept["trials"],
             dict(kept["settings"]),
             dict(kept["recipe"]),
+            tuple(kept.get("overrides", ())),
+            Path(kept.get("space_file", kept["recipe_file"])),
         )
     except (OSError, ValueError, KeyError, TypeError) as cause:
         raise UsageError(f"this sweep's record is damaged: {path}: {cause}") from cause
@@ -128,7 +139,8 @@ def find_sweep(runs: Path, name: str) -> Path:
     raise UsageError(f"no sweep is called {name!r} in {runs}{meant}")
 
 
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+def settings_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+    """What differs between settings, of a sweep or a recipe, by dotted keys."""
     return changes({"settings": before}, {"settings": now})
 
 
@@ -141,4 +153,6 @@ def _as_json(spec: Spec) -> dict[str, Any]:
         "trials": spec.trials,
         "settings": spec.settings,
         "recipe": spec.recipe,
+        "overrides": redacted_value(list(spec.overrides)),
+        "space_file": str(spec.space_file),
     }

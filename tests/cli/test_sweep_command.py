@@ -23,7 +23,7 @@ name: tiny
 data: {use: jsonl, path: rows.jsonl, split: {train: 0.6, validation: 0.2, test: 0.2, stratify: label}}
 task: text-classification
 tokenizer: {use: wordpiece, vocab_size: 300}
-model: {use: lstm, width: 8, hidden: 8}
+model: {use: lstm, width: 128, hidden: 256}
 optimizer: adamw
 train: {epochs: 1, batch_size: 16, accelerator: cpu, precision: 32}
 """
@@ -181,6 +181,7 @@ def test_a_sweep_runs_shows_its_best_and_gives_it_as_a_recipe(lmkit: Call, recip
     )
     shown = json.loads(lmkit("sweeps", "show", "first", "--json").out)
     listed = lmkit("sweeps", "list").out
+    assert lmkit("runs").out.startswith("no runs in ")
     best = lmkit("sweeps", "best", "first", "-o", recipe.parent / "elsewhere" / "best.yaml")
 
     assert told.code == 0, told.err
@@ -195,8 +196,11 @@ def test_a_sweep_runs_shows_its_best_and_gives_it_as_a_recipe(lmkit: Call, recip
         settings = json.loads((recipe.parent / "runs/sweeps/first/runs" / trial["run"] / "settings.json").read_text())
         assert {key: settings[key] for key in trial["settings"]} == trial["settings"]
     assert listed.startswith("first  over  4 of 4 finished  best validation/accuracy ")
+    assert listed.endswith(f"on fresh seeds (trial {shown['best']['number']})\n")
     assert best.code == 0
-    assert lmkit("check", recipe.parent / "elsewhere" / "best.yaml").code == 0
+    assert best.out.startswith(
+        f"{recipe.parent}/elsewhere/best.yaml: trial {shown['best']['number']}, the best on fresh"
+    )
     runs = recipe.parent / "runs/sweeps/first/runs"
     assert len(list(runs.glob("*-confirm-*"))) == 4
     three = sorted(runs.glob("*/model"))
@@ -204,6 +208,11 @@ def test_a_sweep_runs_shows_its_best_and_gives_it_as_a_recipe(lmkit: Call, recip
     assert all("-trial-" in model.parent.name for model in three)
     assert not list(runs.glob("*/checkpoints"))
     assert lmkit("runs").out.startswith("no runs in ")
+    assert lmkit("run", recipe.parent / "elsewhere" / "best.yaml", "--stage", "train").code == 0
+    (again,) = (recipe.parent / "runs").glob("*-first-best-*/record.json")
+    swept = recipe.parent / "runs/sweeps/first/runs" / shown["best"]["run"] / "record.json"
+    losses = [json.loads(path.read_text())["training"]["validation"]["loss"] for path in (again, swept)]
+    assert losses[0] == losses[1]  # to the last bit, though a run by itself would have taken more threads
 
     for run in runs.iterdir():  # as a kill leaves it that comes before
         (run / "model").mkdir(exist_ok=True)
