@@ -8,6 +8,7 @@ after. Primitives and tensors only: a checkpoint is read with `weights_only`, wh
 from __future__ import annotations
 
 import logging
+import pickle
 import random
 import shutil
 import time
@@ -24,7 +25,7 @@ from lightning_fabric.plugins import CheckpointIO
 
 from lmkit.errors import UsageError
 from lmkit.recipe.schema import CheckpointConfig
-from lmkit.records.checkpoints import FORMAT, checkpoint_path, checkpoints_in, prune
+from lmkit.records.checkpoints import FORMAT, best_path, best_steps, checkpoint_path, checkpoints_in, prune
 from lmkit.records.files import drop_torn, write_atomic
 from lmkit.records.metrics import MetricsWriter
 from lmkit.run.stopping import Stop
@@ -58,15 +59,24 @@ class Checkpoint:
         """The bytes that metrics.jsonl had."""
         return int(self.ours["metrics"])
 
+    @property
+    def best(self) -> int | None:
+        """The step whose weights were the best so far, which lie in a file of their own; None before a validation."""
+        best = self.ours.get("best")
+        return None if best is None else int(best)
+
 
 def read_checkpoint(folder: Path, metrics: int | None) -> Checkpoint | None:
     """The newest checkpoint in `folder` that can be read; None where there is none. `metrics` is the size of
-    metrics.jsonl, where it is to be known: the rows before a checkpoint have to be there.
+    metrics.jsonl, where it is to be known: the rows before a checkpoint have to be there, as have the best weights.
 
     Raises UsageError where there are some, and none can be read.
     """
     drop_torn(folder)
+    if in_the_way := next((path for path in sorted(folder.glob("*.ckpt")) if path.is_dir()), None):
+        raise UsageError(f"this run's checkpoints are damaged: {in_the_way} is a folder; move it away")
     paths = checkpoints_in(folder)
+    reasons = []
     for path in paths:
         try:
             checkpoint = Checkpoint(path, load_state(path))
@@ -74,17 +84,30 @@ def read_checkpoint(folder: Path, metrics: int | None) -> Checkpoint | None:
                 raise ValueError(f"it is of format {checkpoint.ours['format']}, this lmkit reads {FORMAT}")
             if metrics is not None and checkpoint.metrics > metrics:
                 raise ValueError("metrics.jsonl lacks rows that were written before it")
+            if checkpoint.best is not None:
+                read_best(folder, checkpoint.best)
         except Exception as cause:
             reason, *_ = [*str(cause).strip().splitlines(), type(cause).__name__]
             logger.warning("%s is passed over, it cannot be read: %s", path.name, reason)
+            reasons.append(reason)
             continue
         return checkpoint
     if paths:
         raise UsageError(
-            f"none of this run's checkpoints can be read: {', '.join(path.name for path in paths)} in {folder}. "
-            "Delete them, and `lmkit resume` trains from the start"
+            f"none of this run's checkpoints can be read: {', '.join(path.name for path in paths)} in {folder} "
+            f"({reasons[0]}). Delete {folder}, and `lmkit resume` trains from the start"
         )
     return None
+
+
+def read_best(folder: Path, step: int) -> dict[str, Any]:
+    """The best weights, those after `step` steps. Raises UsageError where they cannot be read."""
+    path = best_path(folder, step)
+    try:
+        return load_state(path)
+    except Exception as cause:
+        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause) or type(cause).__name__
+        raise UsageError(f"{path.name}, the weights of the best validation, cannot be read: {reason}") from cause
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -95,7 +118,10 @@ def load_state(path: Path) -> dict[str, Any]:
     with zipfile.ZipFile(path) as file:
         if spoiled := file.testzip():
             raise ValueError(f"{spoiled} in it is not as it was written")
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as cause:  # whose words say how to load it nevertheless
+        raise ValueError("it holds other things than tensors and plain values, which might be code") from cause
     return state
 
 
@@ -138,6 +164,8 @@ def close_checkpoints(folder: Path, settings: CheckpointConfig) -> None:
     """Drop what is there to resume a training that is over, but for what is to be kept after it."""
     if settings.keep_after and checkpoints_in(folder):
         prune(folder, settings.keep, None)
+        for step in best_steps(folder):
+            best_path(folder, step).unlink(missing_ok=True)
     else:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -210,6 +238,7 @@ class Checkpoints(pl.Callback):
             "begin": [epoch, batch.current.completed],
             "ranks": _gathered(trainer, mine),
             "metrics": self.metrics.keep() if self.metrics else 0,
+            "best": self.best_step(),
         }
         checkpoint["loops"] = {"fit_loop": _begin_of_step(checkpoint["loops"]["fit_loop"])}
 

@@ -31,7 +31,15 @@ from lmkit.errors import DataError, PluginError, TrainingError, UsageError
 from lmkit.recipe.schema import Recipe, TrainConfig
 from lmkit.records.checkpoints import best_path
 from lmkit.records.metrics import MetricsWriter
-from lmkit.run.checkpoints import Checkpoint, Checkpoints, WholeFiles, load_state, read_checkpoint, save_state
+from lmkit.run.checkpoints import (
+    Checkpoint,
+    Checkpoints,
+    WholeFiles,
+    load_state,
+    read_best,
+    read_checkpoint,
+    save_state,
+)
 from lmkit.run.group import Member, said, summed
 from lmkit.run.learner import Learner, WriteRow, watched
 from lmkit.run.parts import Parts
@@ -176,7 +184,7 @@ class KeepBest(pl.Callback):
     def restore(self, learner: Learner, model: nn.Module) -> None:
         """Put the best weights back, where training went on after them."""
         if self.step is not None and self.step != learner.history[-1][0]:
-            model.load_state_dict(load_state(best_path(self.folder, self.step)))
+            model.load_state_dict(read_best(self.folder, self.step))
 
     def _is_last(self, trainer: pl.Trainer) -> bool:
         return trainer.global_step >= trainer.max_steps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -15,6 +16,8 @@ import pytest
 import torch
 
 from lmkit.errors import InterruptedRunError, RecipeError, UsageError
+from lmkit.records.checkpoints import prune
+from lmkit.run.checkpoints import read_checkpoint
 from tests.run import kills
 from tests.run.kills import differences, killed, run_in, start, whole
 
@@ -447,17 +450,91 @@ def test_a_run_none_of_whose_checkpoints_can_be_read_says_so_and_loses_nothing(s
 def test_a_checkpoint_that_would_execute_code_is_refused(stopped: Path, tmp_path: Path) -> None:
     from lmkit import resume_run
 
-    class Payload:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
-            return os.mkdir, (str(tmp_path / "executed"),)
-
     for path in (stopped / "checkpoints").glob("step-*"):
-        torch.save({"lmkit": Payload()}, path)
+        torch.save({"lmkit": Payload(tmp_path / "executed")}, path)
 
     with pytest.raises(UsageError, match="none of this run's checkpoints can be read"):
         resume_run(stopped.name, runs=stopped.parent)
 
     assert not (tmp_path / "executed").exists()
+
+
+class Payload:
+    """Creates a folder when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.mark),)
+
+
+def damaged(path: Path, damage: str) -> None:
+    content = path.read_bytes()
+    place = len(content) // 2
+    path.unlink()
+    if damage == "a bit is another":
+        path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+    elif damage == "cut":
+        path.write_bytes(content[:place])
+    elif damage == "empty":
+        path.touch()
+    elif damage == "a pickle":
+        path.write_bytes(pickle.dumps(Payload(path.with_name("executed"))))
+    elif damage == "a pickle of torch":
+        torch.save({"weight": Payload(path.with_name("executed"))}, path)
+
+
+DAMAGES = ["cut", "empty", "a bit is another", "gone", "a pickle", "a pickle of torch"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_best_weights_that_cannot_be_read_come_again_from_the_checkpoint_before(
+    damage: str, stopped: Path, tmp_path: Path
+) -> None:
+    undisturbed = whole(tmp_path / "recipe.yaml", tmp_path / "whole")
+    damaged(stopped / "checkpoints" / "best-4.ckpt", damage)
+
+    resumed = whole(tmp_path / "recipe.yaml", stopped.parent)
+
+    told = "step-4.ckpt is passed over, it cannot be read: best-4.ckpt, the weights of the best validation, cannot be"
+    assert told in (resumed / "log.txt").read_text()
+    assert not list(resumed.rglob("executed"))
+    assert differences(undisturbed, resumed) == []
+
+
+def test_a_run_that_has_lost_its_best_weights_says_so_before_it_trains(stopped: Path, tmp_path: Path) -> None:
+    from lmkit import resume_run
+
+    (stopped / "checkpoints" / "step-3.ckpt").unlink()
+    torch.save({"weight": Payload(tmp_path / "executed")}, stopped / "checkpoints" / "best-4.ckpt")
+    lines = (stopped / "metrics.jsonl").read_text()
+
+    with pytest.raises(UsageError, match=r"step-4.ckpt in .*best-4.ckpt.* might be code\). Delete .*checkpoints, and"):
+        resume_run(stopped.name, runs=stopped.parent)
+    shutil.rmtree(stopped / "checkpoints")
+
+    assert not (tmp_path / "executed").exists()
+    assert (stopped / "metrics.jsonl").read_text() == lines
+    assert resume_run(stopped.name, runs=stopped.parent).record.state == "finished"
+
+
+@pytest.mark.parametrize("name", ["step-4.ckpt", "best-4.ckpt"])
+def test_a_folder_in_place_of_a_checkpoint_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+
+    with pytest.raises(UsageError, match=f"this run's checkpoints are damaged: .*{name} is a folder; move it away"):
+        read_checkpoint(tmp_path, None)
+
+
+def test_the_best_weights_stay_that_a_kept_checkpoint_needs(tmp_path: Path) -> None:
+    for name in ("step-10", "step-20", "step-30", "best-4", "best-8", "best-12", "best-18", "best-24", "best-35"):
+        (tmp_path / f"{name}.ckpt").touch()
+
+    prune(tmp_path, 2, best=24)
+
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["best-18", "best-24", "step-20", "step-30"]
 
 
 def test_the_signals_of_a_run_are_given_back(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
