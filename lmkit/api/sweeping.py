@@ -18,7 +18,7 @@ from lmkit.records.lease import take_lease
 from lmkit.records.store import MODEL, read_summary, runs_folder
 from lmkit.run.progress import NoProgress, Position, Progress
 from lmkit.run.stopping import Stop
-from lmkit.sweep.confirming import confirm, confirmed, read_confirmation
+from lmkit.sweep.confirming import Confirming, confirm, confirmed, read_confirmation
 from lmkit.sweep.controller import Board, Controller
 from lmkit.sweep.folder import RUNS, Spec, begin_sweep, find_sweep, read_spec, spec_of, sweep_folder
 from lmkit.sweep.jobs import confirm_job, trial_jobs
@@ -172,7 +172,7 @@ def run_sweep(
                 spec.direction,
                 kept=max(KEPT, sweep.confirm.best if sweep.confirm else 0),
                 stop=stop,
-                tell=lambda board: shown.show(_position(board, spec)),
+                tell=lambda board: shown.show(search_position(board, spec.trials)),
                 drop=lambda trial: _drop_models(folder, trial.runs),
             )
             minutes = sweep.budget.minutes if sweep.budget else None
@@ -212,7 +212,7 @@ def _confirm(
         ),
         executor,
         stop,
-        lambda done, total: progress.show(Position("confirm", done, total, unit="run")),
+        lambda stand: progress.show(confirm_position(stand)),
         drop=lambda run: _drop_models(folder, [run]),
         retry_failed=retry_failed,
     )
@@ -223,17 +223,29 @@ def _search(loaded: LoadedSweep, plugins: Plugins) -> Search:
     return search
 
 
-def _position(board: Board, spec: Spec) -> Position:
+def search_position(board: Board, trials: int | None) -> Position:
     """The board as a line: what runs, what is done, what failed, the best so far, the time left."""
     done = board.finished + board.failed
-    notes = [f"{len(board.running)} running"]
-    notes += [f"{board.failed} failed"] if board.failed else []
-    if board.best is not None:
-        notes.append(f"best {spec.metric} {board.best.value:.4f} (trial {board.best.number})")
-    left = None
-    if board.ended_here and spec.trials is not None:
-        left = board.seconds / board.ended_here * max(0, spec.trials - done)
-    return Position("sweep", done, spec.trials or 0, unit="trial", note="  ".join(notes), remaining=left)
+    best = [] if board.best is None else [f"best {board.best.value:.4f} (trial {board.best.number})"]
+    note = "  ".join([*_running(len(board.running), board.failed), *best])
+    left = None if trials is None else _left(board.seconds, board.ended_here, trials - done)
+    return Position("sweep", done, trials or 0, unit="trial", note=note, remaining=left)
+
+
+def confirm_position(stand: Confirming) -> Position:
+    """A confirmation as a line."""
+    note = "  ".join(_running(stand.running, stand.failed))
+    left = _left(stand.seconds, stand.ended_here, stand.total - stand.ended)
+    return Position("confirm", stand.ended, stand.total, unit="run", note=note, remaining=left)
+
+
+def _running(running: int, failed: int) -> list[str]:
+    return [f"{running} running", *([f"{failed} failed"] if failed else [])]
+
+
+def _left(seconds: float, ended: int, rest: int) -> float | None:
+    """Seconds until the rest has ended, if that takes as long as what has."""
+    return seconds / ended * max(0, rest) if ended else None
 
 
 def _drop_models(folder: Path, runs: Iterable[str]) -> None:

@@ -18,6 +18,9 @@ logger = logging.getLogger("lmkit")
 SILENCE = 30.0
 """Seconds between two plain lines where there is no terminal."""
 
+BAR = 12
+"""Signs of the bar on a terminal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -93,7 +96,7 @@ class NoProgress:
 
 
 class LiveProgress:
-    """One line at the bottom of a terminal, redrawn a few times a second."""
+    """The last line of a terminal, or the last lines of a narrow one, redrawn a few times a second."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -104,7 +107,7 @@ class LiveProgress:
         if not self._started:
             self._live.start()
             self._started = True
-        self._live.update(_drawn(position))
+        self._live.update(drawn(position))
 
     def say(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
@@ -134,10 +137,11 @@ class PlainProgress:
     def close(self) -> None: ...
 
 
-def _drawn(position: Position) -> Table:
+def drawn(position: Position) -> Table:
+    """The position as a bar and words, which go on in the next line where one is too short for them."""
     row = Table.grid(padding=(0, 1))
-    bar = ProgressBar(total=position.steps or None, completed=position.step, width=20, pulse=not position.steps)
-    row.add_row(bar, Text(position.words(), no_wrap=True, overflow="ellipsis"))
+    bar = ProgressBar(total=position.steps or None, completed=position.step, width=BAR, pulse=not position.steps)
+    row.add_row(bar, Text(position.words()))
     return row
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,21 @@ Point = int | None
 """A trial's number; None is the recipe's own settings."""
 
 
+@dataclass(frozen=True, slots=True)
+class Confirming:
+    """Where a confirmation stands."""
+
+    running: int
+    ended: int
+    failed: int
+    """Of those that have ended."""
+    total: int
+    seconds: float
+    """Since it was begun or gone on with."""
+    ended_here: int
+    """Runs that have ended in these."""
+
+
 def confirm(
     folder: Path,
     points: Sequence[Trial],
@@ -23,7 +40,7 @@ def confirm(
     job: Callable[[Trial | None, int], Job],
     executor: Executor,
     stop: Stop,
-    tell: Callable[[int, int], None],
+    tell: Callable[[Confirming], None],
     drop: Callable[[str], None] = lambda run: None,
     *,
     retry_failed: bool = False,
@@ -40,7 +57,7 @@ def confirm(
             journal.add("confirm", points=asked[0], seeds=asked[1])
         pairs = [(point, seed) for point in (None, *points) for seed in seeds]
         known = confirmed(folder)
-        for at in [(_number(point), seed) for point, seed in pairs] if retry_failed else ():
+        for at in map(_at, pairs) if retry_failed else ():
             if at in known and known[at] is None:
                 journal.add("retry", point=at[0], seed=at[1])
                 del known[at]
@@ -67,9 +84,14 @@ def confirm(
             if ended.run is not None:
                 drop(ended.run)
 
-        done = dispatch(
-            executor, stop, next_job, take, tell=lambda running: tell(total - len(waiting) - len(running), total)
-        )
+        begin, before = time.monotonic(), total - len(waiting)
+
+        def tell_running(running: Collection[str]) -> None:
+            ended = [known[at] for at in map(_at, pairs) if at in known]
+            seconds = time.monotonic() - begin
+            tell(Confirming(len(running), len(ended), ended.count(None), total, seconds, len(ended) - before))
+
+        done = dispatch(executor, stop, next_job, take, tell=tell_running)
         return known if done else None
     finally:
         journal.close()
@@ -98,6 +120,10 @@ def _over(folder: Path) -> dict[tuple[Point, int], dict[str, Any]]:
         elif event["event"] == "retry" and "seed" in event:  # without one it is a trial's
             found.pop((event["point"], event["seed"]), None)
     return found
+
+
+def _at(pair: tuple[Trial | None, int]) -> tuple[Point, int]:
+    return _number(pair[0]), pair[1]
 
 
 def _number(point: Trial | None) -> Point:

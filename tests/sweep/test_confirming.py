@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lmkit.run.stopping import Stop
-from lmkit.sweep.confirming import confirm, confirmed
+from lmkit.sweep.confirming import Confirming, confirm, confirmed
 from lmkit.sweep.executor import Ended, Job
 from lmkit.sweep.journal import read_trials
 from lmkit.sweep.trials import Trial
@@ -60,7 +60,7 @@ def job(point: Trial | None, seed: int) -> Job:
 
 
 def go(folder: Path, executor: OneByOne, drop: Callable[[str], None] = lambda run: None, **options: Any) -> None:
-    confirm(folder, POINTS, [7, 8], job, executor, Stop(), lambda done, total: None, drop=drop, **options)
+    confirm(folder, POINTS, [7, 8], job, executor, Stop(), lambda stand: None, drop=drop, **options)
 
 
 def test_each_point_and_the_recipes_own_settings_are_run_on_each_seed_once(tmp_path: Path) -> None:
@@ -71,6 +71,20 @@ def test_each_point_and_the_recipes_own_settings_are_run_on_each_seed_once(tmp_p
 
     assert executor.started == ["recipe-7", "recipe-8", "4-7", "4-8", "1-7", "1-8"]
     assert confirmed(tmp_path) == VALUES
+
+
+def test_what_is_told_counts_what_runs_what_has_ended_and_what_failed(tmp_path: Path) -> None:
+    told: list[Confirming] = []
+    confirm(tmp_path, POINTS[:1], [7, 8], job, OneByOne(failing=("recipe-8",)), Stop(), told.append)
+    told.clear()
+    confirm(tmp_path, POINTS, [7, 8], job, OneByOne(failing=("1-8",)), Stop(), told.append)
+
+    assert [(each.running, each.ended, each.failed, each.ended_here) for each in told] == [
+        (1, 4, 1, 0),
+        (1, 5, 1, 1),
+        (0, 6, 2, 2),
+    ]
+    assert {each.total for each in told} == {6}
 
 
 def test_the_model_of_each_run_that_is_over_goes_also_when_a_kill_came_before(tmp_path: Path) -> None:
