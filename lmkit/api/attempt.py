@@ -9,6 +9,7 @@ from lmkit.api.running import begin_run, take_through
 from lmkit.plugins import installed_plugins
 from lmkit.recipe.document import read_document
 from lmkit.recipe.load import typed_recipe
+from lmkit.records.accounts import reopen_accounts
 from lmkit.records.lease import take_lease
 from lmkit.records.store import find_begun
 
@@ -24,5 +25,6 @@ def run_attempt(file: str, base: str, runs: str) -> int:
         with take_lease(folder) as lease:
             take_through(recipe, record, folder, lease, plugins, None, mirrored=False)
     else:
+        reopen_accounts(begun)
         go_on(begun, mirrored=False)
     return 0

@@ -49,11 +49,19 @@ def read_accounts(run_folder: Path) -> list[Account]:
 
 
 def is_behind(run_folder: Path) -> bool:
-    """Whether a run has trackers that lack something of it."""
+    """Whether a run has trackers that lack something of it, or have yet to send it."""
     accounts = _accounts(run_folder)
     if not accounts:
         return (run_folder / TRACKERS).is_dir()
     return any(account.behind for account in accounts)
+
+
+def is_incomplete(run_folder: Path) -> bool:
+    """Whether a run has trackers that lack something of it; one that is offline may hold all."""
+    accounts = _accounts(run_folder)
+    if not accounts:
+        return (run_folder / TRACKERS).is_dir()
+    return not all(account.complete for account in accounts)
 
 
 def write_account(run_folder: Path, tracker: str, **facts: Any) -> None:

@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from lmkit.records.accounts import is_behind
-from lmkit.records.store import RECORD, TRACKERS, read_summary
+from lmkit.records.accounts import is_incomplete
+from lmkit.records.store import RECORD, SUMMARY, TRACKERS, read_summary
 from lmkit.workers.feeding import PATIENCE, POLL
 from lmkit.workers.mirror import LOG, search_path, start_mirror, watch_run
 
@@ -54,31 +54,28 @@ class Mirrors:
         except subprocess.TimeoutExpired:
             threading.Thread(target=self._process.wait, daemon=True).start()
             return ["trackers: some runs are not mirrored yet; that goes on in the background"]
-        behind = sum(is_behind(record.parent) for record in self._runs.glob(f"*/{RECORD}"))
+        lack = sum(is_incomplete(record.parent) for record in self._runs.glob(f"*/{RECORD}"))
         sync = f"`lmkit runs sync --runs {os.path.relpath(self._runs)}` sends the rest"
-        return [f"trackers: {behind} runs are not mirrored whole; {sync}"] if behind else []
+        return [f"trackers: {lack} runs are not mirrored whole; {sync}"] if lack else []
 
 
 def run_mirrors(runs: str, sweep_process: str) -> NoReturn:
-    """The process: feeds each run that appears, until the sweep is over and all are fed."""
+    """The process: feeds each run that appears or goes on again, until the sweep is over and all are fed."""
     if hasattr(os, "nice"):
         os.nice(10)
     folder = Path(runs)
     alive = watch_run(int(sweep_process))
-    fed: set[str] = set()
-    threads: list[threading.Thread] = []
+    fed: dict[str, int] = {}
+    """By its name, when the state of a run that is fed was last written: it is again when the run goes on."""
+    threads: dict[str, threading.Thread] = {}
     while True:
         over = not alive()
-        threads = [thread for thread in threads if thread.is_alive()]
-        for record in sorted(folder.glob(f"*/{RECORD}")):
-            run = record.parent
-            if run.name in fed or len(threads) >= AT_ONCE or not _wants(run):
-                continue
-            fed.add(run.name)
-            threads.append(threading.Thread(target=_feed, args=(run,), daemon=True))
-            threads[-1].start()
-        waits = [record for record in folder.glob(f"*/{RECORD}") if record.parent.name not in fed]
-        if over and not threads and not any(_wants(record.parent) for record in waits):
+        threads = {name: thread for name, thread in threads.items() if thread.is_alive()}
+        waiting = [run for run in _runs(folder) if run.name not in threads and _is_to_be_fed(run, fed)]
+        for run in waiting[: AT_ONCE - len(threads)]:
+            threads[run.name] = threading.Thread(target=_feed, args=(run, fed), daemon=True)
+            threads[run.name].start()
+        if over and not threads:
             break
         time.sleep(POLL)
     sys.stdout.flush()
@@ -86,15 +83,41 @@ def run_mirrors(runs: str, sweep_process: str) -> NoReturn:
     os._exit(0)
 
 
-def _wants(run: Path) -> bool:
-    """Whether a run has something that its trackers have not."""
-    return is_behind(run) or not (run / TRACKERS).is_dir()
+def _runs(folder: Path) -> list[Path]:
+    return sorted(record.parent for record in folder.glob(f"*/{RECORD}"))
 
 
-def _feed(run: Path) -> None:
+def _is_to_be_fed(run: Path, fed: dict[str, int]) -> bool:
+    """Whether a run may have something that its trackers have not. One that has nothing is looked at again when it goes
+    on."""
+    written = _written(run)
+    if run.name in fed:
+        return fed[run.name] != written
+    if is_incomplete(run) or not (run / TRACKERS).is_dir() or _is_running(run):
+        return True
+    fed[run.name] = written
+    return False
+
+
+def _feed(run: Path, fed: dict[str, int]) -> None:
     """Feed one run in a process of its own, as if it stood alone: W&B knows one run a process."""
     mirror = start_mirror(run)
-    while read_summary(run).get("state") == "running":
+    written = _written(run)  # before the state is asked for: the run may go on again at any time
+    while _is_running(run):
         time.sleep(POLL)
+        written = _written(run)
+    fed[run.name] = written
     for line in mirror.finish(2 * PATIENCE):
         print(f"{run.name}: {line}", file=sys.stderr)
+
+
+def _is_running(run: Path) -> bool:
+    return read_summary(run).get("state") == "running"
+
+
+def _written(run: Path) -> int:
+    """When the run's state was written, in nanoseconds; 0 of one that is gone."""
+    try:
+        return (run / SUMMARY).stat().st_mtime_ns
+    except OSError:
+        return 0

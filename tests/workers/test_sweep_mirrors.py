@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from kept_run import eventually
+from kept_run import eventually, keep, record, steps_in_csv, told, write_rows
 
+from lmkit.api.attempt import run_attempt
+from lmkit.records.accounts import reopen_accounts, write_account
 from lmkit.records.metrics import read_metrics
+from lmkit.workers.mirrors import Mirrors, start_mirrors
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "builtin" / "trackers"))
 
@@ -35,6 +38,71 @@ search: grid
 space: {model.width: [8, 16, 32]}
 executor: {workers: 2}
 """
+
+
+def ended(runs: Path) -> list[str]:
+    """What is said when the process that feeds trackers has ended."""
+    return Mirrors(runs, subprocess.Popen([sys.executable, "-c", ""], bufsize=0, stdin=subprocess.PIPE)).finish()
+
+
+def test_a_sweep_says_nothing_of_runs_whose_trackers_hold_all_be_they_offline(tmp_path: Path) -> None:
+    folder = keep(tmp_path, "[{use: wandb, mode: offline}]")
+    (folder / "trackers").mkdir()
+
+    write_account(folder, "wandb", complete=False, mode="offline", rows=3)
+    lacking = ended(folder.parent)
+    write_account(folder, "wandb", complete=True, mode="offline", rows=5)
+
+    assert lacking[0].startswith("trackers: 1 runs are not mirrored whole; `lmkit runs sync --runs ")
+    assert ended(folder.parent) == []
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_after_its_trackers_were_closed_is_fed_again(tmp_path: Path) -> None:
+    folder = keep(tmp_path, "[csv]")
+    write_rows(folder, 0, 20)
+    mirrors = start_mirrors(folder.parent)
+    eventually(lambda: told(folder) == {"csv": (20, False)})
+    record(folder, "interrupted")
+    eventually(lambda: told(folder) == {"csv": (20, True)})
+
+    record(folder, "running")
+    write_rows(folder, 20, 50)
+    record(folder, "finished")
+
+    assert mirrors.finish(30) == []
+    assert told(folder) == {"csv": (50, True)}
+    assert steps_in_csv(folder / "trackers" / "csv") == list(range(50))
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_in_a_later_sweep_is_fed_again(tmp_path: Path) -> None:
+    folder = keep(tmp_path, "[csv]")
+    write_rows(folder, 0, 20)
+    record(folder, "interrupted")
+    assert start_mirrors(folder.parent).finish(30) == []
+
+    mirrors = start_mirrors(folder.parent)
+    reopen_accounts(folder)  # as the test below
+    record(folder, "running")
+    write_rows(folder, 20, 50)
+    record(folder, "finished")
+
+    assert mirrors.finish(30) == []
+    assert steps_in_csv(folder / "trackers" / "csv") == list(range(50))
+
+
+def test_an_attempt_at_a_run_that_is_begun_tells_that_its_trackers_lack_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = keep(tmp_path, "[csv]")
+    (folder / "trackers").mkdir()
+    write_account(folder, "csv", complete=True)
+    monkeypatch.setattr("lmkit.api.attempt.go_on", lambda run, mirrored: None)
+
+    run_attempt(str(folder / "recipe.yaml"), str(tmp_path), str(folder.parent))
+
+    assert told(folder) == {"csv": (0, False)}
 
 
 @pytest.mark.slow
