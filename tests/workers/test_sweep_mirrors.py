@@ -83,7 +83,7 @@ def test_a_run_that_goes_on_in_a_later_sweep_is_fed_again(tmp_path: Path) -> Non
     assert start_mirrors(folder.parent).finish(30) == []
 
     mirrors = start_mirrors(folder.parent)
-    reopen_accounts(folder)  # as the test below
+    reopen_accounts(folder)  # as an attempt does
     record(folder, "running")
     write_rows(folder, 20, 50)
     record(folder, "finished")
