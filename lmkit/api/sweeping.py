@@ -229,7 +229,8 @@ def search_position(board: Board, trials: int | None) -> Position:
     best = [] if board.best is None else [f"best {board.best.value:.4f} (trial {board.best.number})"]
     note = "  ".join([*_running(len(board.running), board.failed), *best])
     left = None if trials is None else _left(board.seconds, board.ended_here, trials - done)
-    return Position("sweep", done, trials or 0, unit="trial", note=note, remaining=left)
+    steps = max(trials, done) if trials else 0  # a search may be asked for fewer than there are
+    return Position("sweep", done, steps, unit="trial", note=note, remaining=left)
 
 
 def confirm_position(stand: Confirming) -> Position:

@@ -7,8 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
+from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,8 @@ logger = logging.getLogger("lmkit")
 
 SILENCE = 30.0
 """Seconds between two plain lines where there is no terminal."""
+
+GAP = "  "
 
 BAR = 12
 """Signs of the bar on a terminal."""
@@ -42,10 +45,14 @@ class Position:
     unit: str = "batch"
     """What a step of a stage other than train is."""
     note: str | None = None
-    """What else there is to say."""
+    """What else there is to say, its parts two spaces apart."""
 
     def words(self) -> str:
         """The position as one line of text."""
+        return GAP.join(self.parts())
+
+    def parts(self) -> list[str]:
+        """What there is to tell, each in a few words."""
         parts = [self.stage]
         if self.epoch is not None:
             parts.append(f"epoch {self.epoch}" + (f"/{self.epochs}" if self.epochs else ""))
@@ -56,12 +63,12 @@ class Position:
         if self.measure is not None:
             parts.append(f"validation {self.measure}")
         if self.note is not None:
-            parts.append(self.note)
+            parts += self.note.split(GAP)
         if self.rate is not None:
             parts.append(f"{self.rate:,.0f} rows/s")
         if self.remaining is not None:
             parts.append(f"{_clock(self.remaining)} left")
-        return "  ".join(parts)
+        return parts
 
 
 class Progress(Protocol):
@@ -141,8 +148,25 @@ def drawn(position: Position) -> Table:
     """The position as a bar and words, which go on in the next line where one is too short for them."""
     row = Table.grid(padding=(0, 1))
     bar = ProgressBar(total=position.steps or None, completed=position.step, width=BAR, pulse=not position.steps)
-    row.add_row(bar, Text(position.words()))
+    row.add_row(bar, _Parts(position.parts()))
     return row
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Parts side by side in as few lines as there is room for; none of them is broken that a line has room for."""
+
+    parts: list[str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = [self.parts[0]]
+        for part in self.parts[1:]:
+            longer = f"{lines[-1]}{GAP}{part}"
+            lines[-1:] = [longer] if len(longer) <= options.max_width else [lines[-1], part]
+        yield Text("\n".join(lines))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(max(map(len, self.parts)), len(GAP.join(self.parts)))
 
 
 def _clock(seconds: float) -> str:

@@ -41,7 +41,12 @@ def test_all_words_of_a_position_are_seen_at_eighty_columns(words: str) -> None:
     shown = " ".join(drawn.replace("━", " ").replace("╸", " ").replace("╺", " ").split())
     assert " ".join(words.split()) in shown
     assert "…" not in shown
+    assert all(part in drawn for part in words.split("  "))  # none is broken
     assert max(len(line) for line in drawn.splitlines()) <= 80
+
+
+def test_a_search_that_is_asked_for_fewer_trials_than_it_has_is_whole() -> None:
+    assert search_position(Board((), 24, 0, BEST, 0.0, 0), 5).words().startswith("sweep  trial 24/24  0 running")
 
 
 def test_the_words_of_a_small_sweep_take_one_line() -> None:
