@@ -23,8 +23,8 @@ def run_attempt(file: str, base: str, runs: str) -> int:
     if begun is None:
         folder, record = begin_run(recipe, Path(base), Path(runs), plugins, None, ())
         with take_lease(folder) as lease:
-            take_through(recipe, record, folder, lease, plugins, None, mirrored=False)
+            take_through(recipe, record, folder, lease, plugins, None, attended=False)
     else:
         reopen_accounts(begun)
-        go_on(begun, mirrored=False)
+        go_on(begun, attended=False)
     return 0

@@ -62,9 +62,9 @@ def go_on(
     allow_changes: bool = False,
     progress: Progress | None = None,
     *,
-    mirrored: bool = True,
+    attended: bool = True,
 ) -> Run:
-    """Go on with the run in `folder` as `resume_run` does."""
+    """Go on with the run in `folder` as `resume_run` does; for one that is not `attended`, see `take_through`."""
     record = read_record(folder)
     if record.state == "finished":
         if read_summary(folder).get("state") != "finished":  # it ended between the two
@@ -98,7 +98,7 @@ def go_on(
             }
         )
         return take_through(
-            recipe, goes_on, folder, lease, plugins, progress, _facts(record, folder, allow_changes), mirrored=mirrored
+            recipe, goes_on, folder, lease, plugins, progress, _facts(record, folder, allow_changes), attended=attended
         )
 
 

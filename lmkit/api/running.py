@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from lmkit.offline import network
 from lmkit.plugins import Plugins, installed_plugins
 from lmkit.recipe.schema import Recipe
 from lmkit.records.changes import used_plugins
+from lmkit.records.earlier import Earlier
 from lmkit.records.lease import Lease, take_lease
 from lmkit.records.provenance import provenance
 from lmkit.records.record import Failure, RunRecord, State
@@ -85,28 +87,48 @@ def take_through(
     progress: Progress | None,
     facts: Facts | None = None,
     *,
-    mirrored: bool = True,
+    attended: bool = True,
 ) -> Run:
     """Take a run, whose lease the caller holds, through its stages; `facts` are those of the attempt before.
 
-    Its trackers are fed, unless that is done elsewhere and it is not `mirrored`.
+    What was run before, and cannot go on for what is found before it trains, is left as it was. Of a run that is not
+    `attended` another process feeds the trackers, and reads in its record why it did not go on.
     """
     from lmkit.run.facts import Facts
 
     base = Path(record.provenance["base"])
-    with logged(folder, progress), network(recipe.offline):
-        write_recipe(folder, recipe.model_dump(mode="json"))
-        write_record(folder, record)
-        mirror = _mirror(recipe, folder) if mirrored else None
-        try:
-            _perform(recipe, record, base, folder, lease, plugins, progress, facts or Facts())
-        finally:
-            if progress is not None:
-                progress.close()
-            for line in mirror.finish() if mirror else ():
-                say(progress, line)
-        for name, place in mirror.urls().items() if mirror else ():
-            say(progress, f"{name}: {_short(place)}")
+    earlier = Earlier(folder)
+    mirror: Mirror | None = None
+    fit = not (earlier.is_run and attended)
+
+    def go() -> None:
+        """From here on the run is what comes of this attempt."""
+        nonlocal fit, mirror
+        fit = True
+        if mirror is None and attended:
+            mirror = _mirror(recipe, folder)
+
+    try:
+        with logged(folder, progress), network(recipe.offline):
+            write_recipe(folder, recipe.model_dump(mode="json"))
+            write_record(folder, record)
+            if fit:
+                go()
+            try:
+                _perform(recipe, record, base, folder, lease, plugins, progress, facts or Facts(), go)
+            finally:
+                if progress is not None:
+                    progress.close()
+                for line in mirror.finish() if mirror else ():
+                    say(progress, line)
+            for name, place in mirror.urls().items() if mirror else ():
+                say(progress, f"{name}: {_short(place)}")
+    except (LmkitError, KeyboardInterrupt):
+        if not fit:
+            with suppress(ResourceError):
+                lease.check()
+                earlier.put_back()
+        raise
     return Run(folder)
 
 
@@ -119,8 +141,10 @@ def _perform(
     plugins: Plugins,
     progress: Progress | None,
     facts: Facts,
+    go: Callable[[], None],
 ) -> None:
-    """The stages, and the record of what came of them, whatever that is; plugins that listen are told."""
+    """The stages, and the record of what came of them, whatever that is; plugins that listen are told. `go` is called
+    when the run is found to be one that can go on."""
     from lmkit.run.progress import NoProgress, Position
     from lmkit.run.stopping import Stop
 
@@ -146,9 +170,12 @@ def _perform(
             with quick_imports():
                 from lmkit.run.session import run_stages
             join = ranks.join if ranks else None
-            run_stages(
-                recipe, base, folder, plugins, progress, facts, stop, lambda: _keep(folder, record, facts), join=join
-            )
+
+            def keep() -> None:
+                _keep(folder, record, facts)
+                go()
+
+            run_stages(recipe, base, folder, plugins, progress, facts, stop, keep, join=join)
             if "validate" in recipe.stages:
                 _validate(recipe, base, folder, plugins, progress, facts)
     except BaseException as error:

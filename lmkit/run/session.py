@@ -85,11 +85,11 @@ def run_stages(
         parts = _build(recipe, rows, base, plugins, hardware, trained)
         for line in parts.data.ledger.lines():
             progress.say(line)
-        if rank == 0:
-            write_json(folder / LEDGER, parts.data.ledger.as_json(), rows=True)
         found = _data_facts(parts)
         facts.compare(data=found)
         facts.data = found
+        if rank == 0:
+            write_json(folder / LEDGER, parts.data.ledger.as_json(), rows=True)
         keep()
     writer = MetricsWriter(folder / METRICS) if rank == 0 else None
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lmkit.errors import InterruptedRunError, RecipeError, UsageError
+from lmkit.errors import DataError, InterruptedRunError, RecipeError, UsageError
 from lmkit.records.checkpoints import prune
 from lmkit.run.checkpoints import read_checkpoint
 from tests.run import kills
@@ -289,9 +289,51 @@ def test_changed_rows_stop_a_resume_until_they_are_allowed(stopped: Path, review
 
     assert run.record.state == "finished"
     assert [list(resumption.changes) for resumption in run.record.resumed] == [
-        [],
         ["data: the rows changed (as many as before)"],
     ]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_resume_that_is_refused_once_the_rows_are_read_leaves_the_run_as_it_was(stopped: Path, reviews: Path) -> None:
+    from lmkit import resume_run
+
+    rows = reviews.read_text()
+    before = contents(stopped)
+
+    reviews.write_text(rows[: rows.index("\n") + 1])
+    with pytest.raises(DataError):
+        resume_run(stopped.name, runs=stopped.parent)
+    assert contents(stopped) == before
+
+    reviews.unlink()
+    with pytest.raises(DataError, match="there is no file"):
+        resume_run(stopped.name, runs=stopped.parent)
+    assert contents(stopped) == before
+
+    reviews.write_text(rows)
+    (stopped / "record.json").write_bytes(before["record.json"].replace(b'"threads": 1', b'"threads": 3'))
+    before = contents(stopped)
+    with pytest.raises(UsageError, match="threads: 3 → 1"):
+        resume_run(stopped.name, runs=stopped.parent)
+    assert contents(stopped) == before
+
+
+def test_a_resume_that_is_stopped_while_it_reads_leaves_the_run_as_it_was(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lmkit import resume_run
+    from lmkit.run import session
+
+    before = contents(stopped)
+    monkeypatch.setattr(session, "cached_rows", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+
+    with pytest.raises(InterruptedRunError):
+        resume_run(stopped.name, runs=stopped.parent)
+
+    assert contents(stopped) == before
 
 
 @pytest.mark.slow
