@@ -26,11 +26,11 @@ class Earlier:
         for name, content in self._files.items():
             path = self._folder / name
             if content is None:
-                path.unlink(missing_ok=True)
+                _remove(path)
             elif _content(path) != content:
                 write_atomic(path, lambda temporary, content=content: _put(temporary, content))  # type: ignore[misc]
         if self._log is None:
-            (self._folder / LOG).unlink(missing_ok=True)
+            _remove(self._folder / LOG)
         else:
             os.truncate(self._folder / LOG, self._log)
 
@@ -41,6 +41,12 @@ def _content(path: Path) -> bytes | None:
 
 def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
+
+
+def _remove(path: Path) -> None:
+    """Delete a file that was not there, unless it is another thing, which was."""
+    if path.is_file():
+        path.unlink()
 
 
 def _put(path: Path, content: bytes) -> None:

@@ -13,8 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lmkit.errors import ResourceError
+from lmkit.errors import ResourceError, UsageError
 from lmkit.redaction import redacted_value
+
+IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP)
+"""What the system says where a folder is in place of a file, a file in place of a folder, or a link leads nowhere."""
 
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
@@ -77,7 +80,7 @@ def flush(path: Path) -> None:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Tell a full or read-only disk as what it is."""
+    """Tell a full or read-only disk as what it is, and where something else is in the place of what is written."""
     try:
         yield
     except Exception as cause:
@@ -95,6 +98,10 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"{path} may not be written ({os.strerror(number)}); choose another folder with --runs, "
                 "or with LMKIT_CACHE for the cache"
             ) from cause
+        if number in IN_THE_WAY and (place := _place(cause, path)) is not None:
+            raise UsageError(
+                f"{place} is damaged, it could not be written: {os.strerror(number)}; move away what is in its place"
+            ) from cause
         raise
 
 
@@ -104,6 +111,17 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _place(cause: Exception, path: Path) -> Path | None:
+    """The file that could not be written, if it is `path`, or lies above or below it; of others it is no damage."""
+    if not isinstance(cause, OSError):
+        return None
+    named = cause.filename2 if cause.filename2 is not None else cause.filename
+    if not isinstance(named, str | os.PathLike):
+        return None
+    place = Path(named)
+    return place if place == path or place in path.parents or path in place.parents else None
 
 
 def _system_error(cause: Exception) -> int | None:

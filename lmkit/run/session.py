@@ -199,7 +199,7 @@ def _train(
     facts: Facts,
 ) -> dict[str, Any]:
     """Train; what there is to tell of it."""
-    with disk_errors(folder):
+    with disk_errors(folder / CHECKPOINTS):
         (folder / CHECKPOINTS).mkdir(exist_ok=True)
     trained = train(recipe, parts, hardware, folder / CHECKPOINTS, plugins.catalog, write_row, writer, stop, progress)
     facts.decisions |= {"kept_step": trained.kept_step, "monitor": recipe.monitor}

@@ -80,6 +80,10 @@ def open_trained(folder: Path, plugins: Plugins) -> TrainedModel:
     tokenizers = (tokenizer, target_tokenizer)
     built = resolved(recipe)
     task = build_task(built, labels, tokenizers, plugins.catalog)
+    known = tuple(record.data.get("labels") or ())
+    if known not in ((), labels) and build_task(built, known, tokenizers, plugins.catalog).head.labels != labels:
+        told = f"it holds {', '.join(labels)[:60]}, the run's record {', '.join(known)[:60]}"
+        raise UsageError(f"this run's model is damaged: {saved / LABELS} has other labels: {told}")
     transforms = build_transforms(built.transforms, plugins.catalog)
     hardware = _hardware_here(recipe)
     base = Path(record.provenance.get("base", folder))

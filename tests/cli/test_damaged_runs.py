@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import shutil
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ from lmkit.api import Run
 from lmkit.cli.runs import list_command, path_command
 from lmkit.cli.runs_diff import diff_command
 from lmkit.cli.runs_show import show_command
-from lmkit.errors import LmkitError
+from lmkit.errors import InterruptedRunError, LmkitError
 from lmkit.records.record import Failure, Interval, RunRecord, SplitResult
 from lmkit.records.store import write_recipe, write_record
 from lmkit.workers import sync
@@ -268,6 +270,174 @@ def test_a_run_is_told_as_damaged_whatever_has_become_of_any_of_its_files(runs: 
     files = chance.sample(list(damages(runs / RUN, FILES, chance)), 150)
 
     assert [line for damage in (*folders, *files, *values) for line in wrong(runs, damage)] == []
+
+
+# -- with torch
+
+
+ROWS = [{"text": f"{word} film {number}", "label": word} for number in range(15) for word in ("good", "bad")]
+
+SMALL = """\
+name: films
+data: {use: jsonl, path: rows.jsonl, split: {train: 0.6, validation: 0.2, test: 0.2}}
+task: text-classification
+tokenizer: byte
+model: {use: lstm, width: 8, hidden: 8}
+optimizer: {use: adamw, lr: 1e-2}
+train: {epochs: 2, batch_size: 6, threads: 1, accelerator: cpu, precision: 32, checkpoint: {every: {steps: 1}}}
+evaluate: {resamples: 0}
+"""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A finished run and the same one stopped, each in a folder of runs of its own, which are left as they are."""
+
+    finished: Path
+    stopped: Path
+
+    def of(self, command: str) -> Path:
+        return self.stopped if command == "resume" else self.finished
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> Tried:
+    from lmkit import run_recipe
+    from lmkit.run.learner import Learner
+
+    place = tmp_path_factory.mktemp("tried")
+    (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    (place / "recipe.yaml").write_text(SMALL)
+    recipe = load_recipe(place / "recipe.yaml")
+    step = Learner.training_step
+
+    def stopping(learner: Learner, *arguments: Any) -> Any:
+        if learner.trainer.global_step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(learner, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LMKIT_CACHE", str(place / "cache"))
+        finished = run_recipe(recipe, base=place, runs=place / "finished").folder
+        patch.setattr(Learner, "training_step", stopping)
+        with pytest.raises(InterruptedRunError):
+            run_recipe(recipe, base=place, runs=place / "stopped")
+    (stopped,) = (place / "stopped").iterdir()
+    assert list(stopped.glob("checkpoints/best-*.ckpt")) and list(stopped.glob("checkpoints/step-*.ckpt"))
+    return Tried(finished, stopped)
+
+
+COMMANDS = {
+    "resume": ("resume", "RUN", "-q"),
+    "reproduce": ("reproduce", "RUN", "-q"),
+    "evaluate": ("evaluate", "RUN"),
+    "predict": ("predict", "RUN", "a good film"),
+    "validate": ("validate", "RUN", "validate.resamples=20"),
+}
+FOLDERS = ("predictions", "checkpoints", "model")
+
+
+def damages_of(run: Path, chance: random.Random, times: int) -> list[Damage]:
+    """So many damages of each of a run's files."""
+    files = sorted(str(path.relative_to(run)) for path in run.rglob("*") if path.is_file())
+    found = []
+    for name in files:
+        kinds = list(damages(run, [name], chance))
+        values = list(wrong_values(run, [name])) if name.endswith(".json") and name != "summary.json" else []
+        found += chance.sample(kinds, min(times, len(kinds))) + chance.sample(values, min(times, len(values)))
+    return found + [Damage(name, "a file") for name in FOLDERS if (run / name).is_dir()]
+
+
+def answered(call: Command, runs: Path, command: str, damage: Damage, tried: Tried) -> str | None:
+    """What goes wrong where a command meets a damaged run, if anything does: code 1 is kept for that. What is resumed
+    nevertheless ends as it would have."""
+    run = runs / tried.of(command).name
+    shutil.rmtree(runs, ignore_errors=True)
+    shutil.copytree(tried.of(command), run)
+    damage.do(run)
+    words = [run.name if word == "RUN" else word for word in COMMANDS[command]]
+    result = call(*words, "--runs", runs)
+    told = (result.err.strip().splitlines() or [""])[-1]
+    where = f"{command}: {damage.file}: {damage.what}: {result.code} {told}"
+    if result.code not in (0, 2, 3, 4) or "Traceback" in result.err or (result.code and not told):
+        return where
+    if command == "resume" and result.code == 0:
+        weights = "model/model.safetensors"
+        if (run / weights).read_bytes() != (tried.finished / weights).read_bytes():
+            return f"{where}: other weights"
+    return None
+
+
+def test_a_damaged_run_answers_or_is_told_as_such(lmkit: Command, tried: Tried, tmp_path: Path) -> None:
+    """A few of the damages; the next test has more of them."""
+    chance = random.Random(0)
+    every = [(name, damage) for name in COMMANDS for damage in damages_of(tried.of(name), chance, 1)]
+
+    found = [answered(lmkit, tmp_path / "runs", *case, tried) for case in chance.sample(every, 12)]
+
+    assert [line for line in found if line] == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        Damage("ledger.json", "a folder"),
+        Damage("settings.json", "a folder"),
+        Damage("summary.json", "a folder"),
+        Damage("log.txt", "a folder"),
+        Damage("metrics.jsonl", "a link to itself"),
+        Damage("checkpoints", "a file"),
+    ],
+    ids=str,
+)
+def test_a_resume_says_what_is_in_the_place_of_a_file(
+    lmkit: Command, tried: Tried, tmp_path: Path, damage: Damage
+) -> None:
+    shutil.copytree(tried.stopped, tmp_path / tried.stopped.name)
+    damage.do(tmp_path / tried.stopped.name)
+
+    result = lmkit("resume", tried.stopped.name, "--runs", tmp_path)
+
+    assert result.code == 2
+    assert f"{damage.file} is damaged, it could not be written: " in result.err
+    assert "move away what is in its place" in result.err
+
+
+def test_labels_that_are_not_those_of_the_record_are_told(lmkit: Command, tried: Tried, tmp_path: Path) -> None:
+    shutil.copytree(tried.finished, tmp_path / tried.finished.name)
+    (tmp_path / tried.finished.name / "model" / "labels.json").write_text('["bad", "other"]')
+
+    for command in ("predict", "evaluate"):
+        words = [tried.finished.name if word == "RUN" else word for word in COMMANDS[command]]
+        result = lmkit(*words, "--runs", tmp_path)
+        assert result.code == 2
+        assert "labels.json has other labels: it holds bad, other, the run's record bad, good" in result.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_damaged_run_answers_or_is_told_as_such_by_each_command(
+    lmkit: Command, tried: Tried, tmp_path: Path, command: str
+) -> None:
+    cases = damages_of(tried.of(command), random.Random(1), 2)
+
+    found = [answered(lmkit, tmp_path / "runs", command, damage, tried) for damage in cases]
+
+    assert [line for line in found if line] == []
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_damaged_run_answers_or_is_told_as_such_whatever_the_damage(
+    lmkit: Command, tried: Tried, tmp_path: Path, command: str
+) -> None:
+    cases = damages_of(tried.of(command), random.Random(2), 20)
+
+    found = [answered(lmkit, tmp_path / "runs", command, damage, tried) for damage in cases]
+
+    print(f"{command}: {len(cases)} damages")
+    assert [line for line in found if line] == []
 
 
 @pytest.mark.parametrize(

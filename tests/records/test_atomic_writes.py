@@ -8,12 +8,13 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lmkit.errors import ResourceError
+from lmkit.errors import ResourceError, UsageError
 from lmkit.records import files
 from lmkit.records.files import disk_errors, write_atomic, write_json, write_text
 
@@ -135,8 +136,27 @@ def test_a_folder_that_cannot_be_made_is_told_too(tmp_path: Path, monkeypatch: p
 
 
 def test_other_errors_of_the_system_are_left_as_they_are(tmp_path: Path) -> None:
-    with pytest.raises(IsADirectoryError), disk_errors(tmp_path):
-        tmp_path.read_bytes()
+    with pytest.raises(FileNotFoundError), disk_errors(tmp_path / "new"):
+        (tmp_path / "new").read_bytes()
+    with pytest.raises(IsADirectoryError), disk_errors(tmp_path / "new"):  # which is in nobody's way here
+        tmp_path.joinpath("..").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("make", "written", "told"),
+    [
+        (lambda path: path.mkdir(), "it", "Is a directory"),
+        (lambda path: path.touch(), "it/inner", "File exists"),
+        (lambda path: path.symlink_to(path), "it/inner", "File exists"),
+    ],
+)
+def test_what_is_in_the_place_of_a_file_is_told(
+    tmp_path: Path, make: Callable[[Path], None], written: str, told: str
+) -> None:
+    make(tmp_path / "it")
+
+    with pytest.raises(UsageError, match=f"it is damaged, it could not be written: {told}; move away what is in its"):
+        write_text(tmp_path / written, "new")
 
 
 def test_json_is_written_for_people_and_any_reader(tmp_path: Path) -> None:
