@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from lmkit.api.logs import say
 from lmkit.api.opened import Run, kept_recipe
+from lmkit.api.reading import read_recipe
 from lmkit.api.running import take_through
 from lmkit.errors import LmkitError
 from lmkit.plugins import installed_plugins
 from lmkit.recipe.schema import Recipe
-from lmkit.records.changes import changes, refusal, used_plugins
+from lmkit.records.changes import Change, ChangedRunError, changes, used_plugins
 from lmkit.records.files import drop_torn
 from lmkit.records.lease import take_lease
 from lmkit.records.provenance import provenance
@@ -23,6 +26,7 @@ from lmkit.records.store import (
     find_run,
     kept_settings,
     list_runs,
+    name_in_id,
     read_record,
     read_settings,
     read_summary,
@@ -34,6 +38,11 @@ from lmkit.records.store import (
 if TYPE_CHECKING:
     from lmkit.run.facts import Facts
     from lmkit.run.progress import Progress
+
+logger = logging.getLogger("lmkit")
+
+MOST = 3
+"""Changes that a line names."""
 
 UNFINISHED = ("running", "died", "interrupted", "failed")
 
@@ -86,7 +95,9 @@ def go_on(
             for change in changes({"settings": read_settings(folder), "provenance": record.provenance}, written)
         ]
         if changed and not allow_changes:
-            raise refusal(folder.name, changed)
+            raise ChangedRunError(folder.name, changed)
+        if attended and (line := _edited(record, recipe, overrides)):
+            say(progress, line)
         goes_on = record.model_copy(
             update={
                 "state": "running",
@@ -103,18 +114,60 @@ def go_on(
 
 
 def find_unfinished(recipe: Recipe, base: Path | str, runs: Path | str | None = None) -> Path | None:
-    """The newest run of this very recipe, read in the folder `base`, that is not finished; it may be alive."""
+    """The newest run of this very recipe, read in the folder `base`, that is not finished; it may be alive.
+
+    Logged is which run of the recipe is passed over since its record is damaged, and where there is none, the newest
+    unfinished one of its name, with what is another setting in it.
+    """
     settings = kept_settings(recipe.model_dump(mode="json"))
     root = runs_folder(Path(runs) if runs else None)
+    other: tuple[Path, dict[str, Any]] | None = None
     for summary in reversed(list_runs(root)):
         folder: Path = root / summary["id"]
-        if summary["name"] == recipe.name and summary["state"] in UNFINISHED and read_settings(folder) == settings:
-            try:
-                if read_record(folder).provenance.get("base") == str(Path(base).resolve()):
-                    return folder
-            except LmkitError:
-                continue
+        name = name_in_id(folder) if summary["state"] == "damaged" else summary["name"]
+        if summary["state"] not in (*UNFINISHED, "damaged") or name != recipe.name:
+            continue
+        kept = read_settings(folder)
+        try:
+            if kept != settings and (kept or summary["state"] != "damaged"):
+                if other is None and summary["state"] != "running" and _base(folder) == Path(base).resolve():
+                    other = folder, kept
+            elif _base(folder) == Path(base).resolve():
+                return folder
+        except LmkitError as error:
+            logger.warning("run %s is passed over: %s", folder.name, error)
+    if other is not None:
+        told = _told(changes({"settings": other[1]}, {"settings": settings}))
+        logger.warning("%s is unfinished, but of another recipe (%s); a new run begins", other[0].name, told)
     return None
+
+
+def _base(folder: Path) -> Path:
+    """What the paths in the recipe of a run are relative to. Raises UsageError where its record is damaged."""
+    return Path(read_record(folder).provenance.get("base", ""))
+
+
+def _edited(record: RunRecord, recipe: Recipe, overrides: Sequence[str]) -> str | None:
+    """What is to be told of the file that a run was started from, where it is there and has changed since."""
+    if not record.recipe_file:
+        return None
+    file = Path(record.provenance["base"]) / Path(record.recipe_file).name
+    if not file.is_file():
+        return None
+    goes_on = "the run goes on with its own recipe"
+    try:
+        now = read_recipe(file, (*record.overrides, *overrides)).recipe
+    except LmkitError:
+        return f"{file.name} has changed since and cannot be read any more; {goes_on}"
+    kept, read = (kept_settings(one.model_dump(mode="json")) for one in (recipe, now))
+    edits = changes({"settings": kept}, {"settings": read})
+    return f"{file.name} has changed since ({_told(edits)}); {goes_on}; overrides change it" if edits else None
+
+
+def _told(edits: Sequence[Change]) -> str:
+    """The first few changes in a line."""
+    more = f", and {len(edits) - MOST} more" if len(edits) > MOST else ""
+    return "; ".join(map(str, edits[:MOST])) + more
 
 
 def _resumption(record: RunRecord, folder: Path, changed: Sequence[str]) -> Resumption:

@@ -14,7 +14,10 @@ from lmkit.cli.studies import tell_study
 from lmkit.cli.tables import result_table
 from lmkit.cli.validate import end_with
 from lmkit.errors import LmkitError, StoppedError
+from lmkit.records.changes import ChangedRunError
 from lmkit.run.progress import Progress, progress_on
+
+ANEW = "to begin anew leave out --resume auto"
 
 
 def run_command(
@@ -37,7 +40,11 @@ def run_command(
     def run(progress: Progress) -> Run:
         if unfinished is not None:
             progress.say(f"resume {unfinished.name}")
-            return resume_run(str(unfinished), progress=progress)
+            try:
+                return resume_run(str(unfinished), progress=progress)
+            except ChangedRunError as changed:
+                way_out = f"`lmkit resume {changed.run} --allow-changes` goes on with it as things are now; "
+                raise ChangedRunError(changed.run, changed.told, f"{way_out}{ANEW}") from changed
         progress.say(f"{recipe.name}  seed {recipe.seed}  {' → '.join(recipe.stages)}")
         return run_recipe(recipe, base=path.parent, runs=runs, progress=progress, recipe_file=path, overrides=changes)
 

@@ -50,10 +50,19 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     return [change for key, pair in both.items() for change in SECTIONS[key](*pair)]
 
 
-def refusal(run: str, told: Sequence[str]) -> UsageError:
-    """What is raised where a run cannot go on as it was."""
-    lines = [f"run {run} cannot go on as it began, since something has changed:", *(f"  {line}" for line in told)]
-    return UsageError("\n".join([*lines, "--allow-changes goes on with it as things are now, and records them"]))
+class ChangedRunError(UsageError):
+    """Raised where a run cannot go on as it was: `told` are the changes, a line each."""
+
+    def __init__(
+        self,
+        run: str,
+        told: Sequence[str],
+        way_out: str = "--allow-changes goes on with it as things are now, and records them",
+    ) -> None:
+        self.run = run
+        self.told = tuple(told)
+        lines = [f"run {run} cannot go on as it began, since something has changed:", *(f"  {line}" for line in told)]
+        super().__init__("\n".join([*lines, way_out]))
 
 
 def used_plugins(recipe: Recipe, plugins: Plugins) -> list[Plugin]:

@@ -159,7 +159,8 @@ def list_runs(runs: Path) -> list[dict[str, Any]]:
 
 
 def read_summary(folder: Path | str) -> dict[str, Any]:
-    """The summary of a run, one that says it is damaged where it cannot be read, and an empty one of what is no run.
+    """The summary of a run, one made of its record where that is missing or damaged, one that says it is damaged where
+    the record is as well, and an empty one of what is no run.
 
     A run that died before it could say so has the state "died".
     """
@@ -170,7 +171,11 @@ def read_summary(folder: Path | str) -> dict[str, Any]:
     except (OSError, ValueError):
         if not is_run(Path(folder)):
             return {}
-    return _damaged(Path(folder))
+    try:
+        summary = read_record(Path(folder)).summary()
+        return summary | {"id": os.path.basename(folder), "state": state_of(summary, folder)}
+    except UsageError:
+        return _damaged(Path(folder))
 
 
 def state_of(summary: Mapping[str, Any], folder: Path | str) -> str:
@@ -192,6 +197,11 @@ def is_run(folder: Path) -> bool:
     return (folder / RECORD).is_file() or (ID.fullmatch(folder.name) is not None and (folder / RECIPE).is_file())
 
 
+def name_in_id(run: Path) -> str:
+    """The name in a run's id, `<utc>-<name>-<4 hex>`."""
+    return run.name.partition("-")[2].rpartition("-")[0]
+
+
 def find_run(runs: Path, wanted: str, *, model: bool = False, alone: bool = False) -> Path:
     """The run folder whose id or name is `wanted`, whose id begins or ends with it, or a path to one.
 
@@ -204,7 +214,7 @@ def find_run(runs: Path, wanted: str, *, model: bool = False, alone: bool = Fals
     exact = [path for path in folders if path.name == wanted and is_run(path)]
     if exact:
         return exact[0]
-    named = sorted(path for path in folders if _name_of(path) == wanted and is_run(path))
+    named = sorted(path for path in folders if name_in_id(path) == wanted and is_run(path))
     if named and not (alone and len(named) > 1):
         able = [path for path in named if (path / MODEL).is_dir()] if model else []
         return (able or named)[-1]
@@ -226,7 +236,7 @@ def find_run(runs: Path, wanted: str, *, model: bool = False, alone: bool = Fals
 
 def find_begun(runs: Path, name: str) -> Path | None:
     """The newest run of exactly this name that has come so far that it can be resumed."""
-    found = [path.parent for path in runs.glob(f"*-{name}-????/{RECORD}") if _name_of(path.parent) == name]
+    found = [path.parent for path in runs.glob(f"*-{name}-????/{RECORD}") if name_in_id(path.parent) == name]
     return max(found, default=None)
 
 
@@ -245,11 +255,6 @@ def remove_run(folder: Path) -> None:
 def size_of(folder: Path) -> int:
     """Bytes of all files of a folder."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() or path.is_symlink())
-
-
-def _name_of(run: Path) -> str:
-    """The name in a run's id, `<utc>-<name>-<4 hex>`."""
-    return run.name.partition("-")[2].rpartition("-")[0]
 
 
 def _folders(runs: Path) -> list[str]:
@@ -295,5 +300,5 @@ def _damaged(folder: Path) -> dict[str, Any]:
         "state": "damaged",
         "started": "",
         "values": {},
-        "failure": "summary.json is damaged",
+        "failure": "summary.json and record.json are damaged",
     }

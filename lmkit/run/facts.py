@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lmkit.records.changes import changes, refusal
+from lmkit.records.changes import ChangedRunError, changes
 from lmkit.records.record import SplitResult
 
 logger = logging.getLogger("lmkit")
@@ -40,7 +40,7 @@ class Facts:
         """Note what differs from the attempt before. Raises UsageError where nothing may."""
         told = [str(change) for change in changes(self.before, found)]
         if told and not self.allow_changes:
-            raise refusal(self.run, told)
+            raise ChangedRunError(self.run, told)
         for line in told:
             logger.warning("changed since it ran: %s", line)
         self.changes += told

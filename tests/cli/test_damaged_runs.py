@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import random
 import shutil
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -24,10 +22,11 @@ from lmkit.api import Run
 from lmkit.cli.runs import list_command, path_command
 from lmkit.cli.runs_diff import diff_command
 from lmkit.cli.runs_show import show_command
-from lmkit.errors import InterruptedRunError, LmkitError
+from lmkit.errors import LmkitError
 from lmkit.records.record import Failure, Interval, RunRecord, SplitResult
 from lmkit.records.store import write_recipe, write_record
 from lmkit.workers import sync
+from tests.cli.conftest import Tried
 
 Command = Callable[..., Any]
 
@@ -273,58 +272,6 @@ def test_a_run_is_told_as_damaged_whatever_has_become_of_any_of_its_files(runs: 
 
 
 # -- with torch
-
-
-ROWS = [{"text": f"{word} film {number}", "label": word} for number in range(15) for word in ("good", "bad")]
-
-SMALL = """\
-name: films
-data: {use: jsonl, path: rows.jsonl, split: {train: 0.6, validation: 0.2, test: 0.2}}
-task: text-classification
-tokenizer: byte
-model: {use: lstm, width: 8, hidden: 8}
-optimizer: {use: adamw, lr: 1e-2}
-train: {epochs: 2, batch_size: 6, threads: 1, accelerator: cpu, precision: 32, checkpoint: {every: {steps: 1}}}
-evaluate: {resamples: 0}
-"""
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A finished run and the same one stopped, each in a folder of runs of its own, which are left as they are."""
-
-    finished: Path
-    stopped: Path
-
-    def of(self, command: str) -> Path:
-        return self.stopped if command == "resume" else self.finished
-
-
-@pytest.fixture(scope="module")
-def tried(tmp_path_factory: pytest.TempPathFactory) -> Tried:
-    from lmkit import run_recipe
-    from lmkit.run.learner import Learner
-
-    place = tmp_path_factory.mktemp("tried")
-    (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    (place / "recipe.yaml").write_text(SMALL)
-    recipe = load_recipe(place / "recipe.yaml")
-    step = Learner.training_step
-
-    def stopping(learner: Learner, *arguments: Any) -> Any:
-        if learner.trainer.global_step == 4:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return step(learner, *arguments)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LMKIT_CACHE", str(place / "cache"))
-        finished = run_recipe(recipe, base=place, runs=place / "finished").folder
-        patch.setattr(Learner, "training_step", stopping)
-        with pytest.raises(InterruptedRunError):
-            run_recipe(recipe, base=place, runs=place / "stopped")
-    (stopped,) = (place / "stopped").iterdir()
-    assert list(stopped.glob("checkpoints/best-*.ckpt")) and list(stopped.glob("checkpoints/step-*.ckpt"))
-    return Tried(finished, stopped)
 
 
 COMMANDS = {

@@ -98,6 +98,8 @@ def test_a_listing_can_be_read_by_programs(lmkit: Call, runs: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"id": 1, "state": 2}'])
 def test_a_damaged_run_is_listed_and_harms_no_other(lmkit: Call, runs: Path, content: str) -> None:
     (runs / FINISHED / "summary.json").write_text(content)
+    assert [line.split()[1] for line in lmkit("runs").out.splitlines()] == ["finished", "failed"]  # by its record
+    (runs / FINISHED / "record.json").write_text(content)
 
     told = lmkit("runs")
 

@@ -182,11 +182,14 @@ def test_runs_are_listed_oldest_first_by_their_few_values(tmp_path: Path) -> Non
         b'{"id": "x", "state": "finished", "failure": ["why"]}',
     ],
 )
-def test_a_damaged_summary_is_told_as_damaged_and_harms_no_other(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_summary_is_made_of_the_record_or_told_as_damaged(tmp_path: Path, content: bytes) -> None:
     keep(tmp_path, "20260301T000000Z-films-0001")
     damaged = keep(tmp_path, "20260302T000000Z-films-0002")
+    before = list_runs(tmp_path)
     (damaged / "summary.json").write_bytes(content)
 
+    assert [summary["values"] for summary in list_runs(tmp_path)] == [summary["values"] for summary in before]
+    (damaged / "record.json").write_bytes(content)
     states = {summary["id"]: summary["state"] for summary in list_runs(tmp_path)}
 
     assert states == {"20260301T000000Z-films-0001": "finished", damaged.name: "damaged"}
