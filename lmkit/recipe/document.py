@@ -86,8 +86,9 @@ def read_document(path: Path, faults: list[Fault] | None = None) -> Node:
 
 def _nearest_file(path: Path) -> str | None:
     """The YAML file beside it that was probably meant."""
-    near = nearest(path.name, [each.name for each in path.parent.glob("*.y*ml")])
-    return str(path.with_name(near)) if near else None
+    beside = {each.stem: each for each in path.parent.glob("*.y*ml")}
+    near = nearest(path.stem, beside)
+    return str(beside[near]) if near else None
 
 
 def parse_document(text: str, source: str, faults: list[Fault] | None = None) -> Node:
