@@ -98,7 +98,7 @@ def test_an_attempt_at_a_run_that_is_begun_tells_that_its_trackers_lack_somethin
     folder = keep(tmp_path, "[csv]")
     (folder / "trackers").mkdir()
     write_account(folder, "csv", complete=True)
-    monkeypatch.setattr("lmkit.api.attempt.go_on", lambda run, mirrored: None)
+    monkeypatch.setattr("lmkit.api.attempt.go_on", lambda run, **options: None)
 
     run_attempt(str(folder / "recipe.yaml"), str(tmp_path), str(folder.parent))
 
