@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from lmkit.errors import Fault, Place
+from lmkit.kinds.points import identity
 from lmkit.kinds.search import Choice, Integers, Log, Uniform
 from lmkit.recipe.complaints import complaints, shown
 from lmkit.recipe.document import Node
@@ -87,13 +88,13 @@ def _choice(node: Node, path: str, faults: list[Fault]) -> Choice | None:
     if not node.value:
         faults.append(Fault(node.place, path, "is an empty list; a choice has at least one value", owner=CORE))
         return None
-    seen: list[str] = []
+    seen: dict[Hashable, Node] = {}
     for number, option in enumerate(node.value):
-        text = json.dumps(option.plain(), sort_keys=True)
-        if text in seen:
-            message = f"{shown(option.plain())} is given twice"
+        first = seen.setdefault(identity(option.plain()), option)
+        if first is not option:
+            one, other = shown(first.plain()), shown(option.plain())
+            message = f"{other} is given twice" + ("" if one == other else f", first as {one}")
             faults.append(Fault(option.place, f"{path}.{number}", message, owner=CORE))
-        seen.append(text)
     return Choice(tuple(_option(option, f"{path}.{number}", faults) for number, option in enumerate(node.value)))
 
 

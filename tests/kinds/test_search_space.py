@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmkit.kinds.search import Choice, Integers, Log, Space, Uniform
@@ -21,15 +22,18 @@ CONDITIONAL = Space(
     }
 )
 
-Whole = st.integers(-5, 5)
+Whole = st.integers(0, 4)
+Plain = st.sampled_from([0, 1, 1.0, 2.5, True, "sgd", {"use": "sgd"}, [1], [1.0]])
 Values = st.recursive(
-    st.one_of(st.builds(lambda low, more: Integers(low, low + more), Whole, st.integers(0, 3)), Whole),
+    st.one_of(st.builds(lambda low, more: Integers(low, low + more), Whole, st.integers(0, 3)), Plain),
     lambda inner: st.one_of(
-        st.lists(inner, min_size=1, max_size=3).map(lambda options: Choice(tuple(options))),
-        st.dictionaries(st.sampled_from("abc"), inner, min_size=1, max_size=2),
+        st.lists(inner, min_size=1, max_size=4).map(lambda options: Choice(tuple(options))),
+        st.dictionaries(st.sampled_from("ab"), inner, min_size=1, max_size=2),
+        st.fixed_dictionaries({"use": st.sampled_from(["sgd", Choice(("adam", "sgd"))])}, optional={"lr": inner}),
     ),
-    max_leaves=6,
+    max_leaves=9,
 )
+"""Few values, so that blocks have some in common."""
 Spaces = st.dictionaries(st.sampled_from(["m.x", "m.y", "t.z"]), Values, min_size=1, max_size=3).map(Space)
 
 
@@ -38,14 +42,30 @@ def values_of(value: Any) -> list[Any]:
     if isinstance(value, Integers):
         return list(range(value.low, value.high + 1))
     if isinstance(value, Choice):
-        return [each for option in value.options for each in values_of(option)]
+        return unique(each for option in value.options for each in values_of(option))
     if isinstance(value, dict):
         return [dict(zip(value, each, strict=True)) for each in product(*map(values_of, value.values()))]
     return [value]
 
 
+def unique(values: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        if not any(same(value, other) for other in found):
+            found.append(value)
+    return found
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether a recipe would be the same with either."""
+    one, other = (each["use"] if isinstance(each, dict) and list(each) == ["use"] else each for each in (one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
 def test_points_are_counted_with_the_last_key_fastest_and_no_setting_of_a_block_that_is_not_chosen() -> None:
-    points = [CONDITIONAL.point(number) for number in range(CONDITIONAL.size or 0)]
+    points = listed(CONDITIONAL)
 
     assert CONDITIONAL.size == 2 * (2 + 1) * 3
     assert [point["model.layers"] for point in points[:4]] == [1, 2, 3, 1]
@@ -54,21 +74,60 @@ def test_points_are_counted_with_the_last_key_fastest_and_no_setting_of_a_block_
     assert points[3]["optimizer"] == {"use": "adamw", "lr": 0.2, "betas": [0.9, 0.99]}
 
 
+@settings(max_examples=200)
 @given(Spaces)
 def test_counting_visits_each_point_once_in_the_order_of_a_nested_loop(space: Space) -> None:
-    size = space.size
-    assert size is not None
+    points = space.points
+    assert points is not None and points.size == space.size
 
-    assert [space.point(number) for number in range(size)] == values_of(dict(space.dimensions))
-    with pytest.raises(IndexError, match=f"point {size} of {size}"):
-        space.point(size)
+    assert listed(space) == values_of(dict(space.dimensions))
+    with pytest.raises(IndexError, match=f"point {points.size} of {points.size}"):
+        points[points.size]
+
+
+def test_what_choices_have_in_common_is_counted_once() -> None:
+    sgd = [{"use": "sgd", "lr": Choice((0.1, 0.2))}, {"use": "sgd", "lr": Choice((0.2, 0.3))}]
+    space = Space({"optimizer": Choice((*sgd, "sgd", {"use": "sgd"})), "train.epochs": Choice((1, 1.0, 2))})
+
+    optimizers = [{"use": "sgd", "lr": 0.1}, {"use": "sgd", "lr": 0.2}, {"use": "sgd", "lr": 0.3}, "sgd"]
+    assert listed(space) == [
+        {"optimizer": optimizer, "train.epochs": epochs} for optimizer, epochs in product(optimizers, (1, 2))
+    ]
+
+
+def test_wide_ranges_are_counted_without_being_written_out() -> None:
+    billion = 10**9
+    wide = [
+        {"use": "a", "n": Integers(1, billion), "m": Choice(tuple(range(100)))},
+        {"use": "a", "n": Integers(billion // 2 + 1, 2 * billion), "m": Choice(tuple(range(50, 150)))},
+    ]
+    points = Space({"model": Choice(tuple(wide))}).points
+
+    assert points is not None
+    both = billion // 2 * 50
+    assert points.size == 100 * billion + 150 * billion - both
+    assert points[100 * billion] == {"model": {"use": "a", "n": billion // 2 + 1, "m": 100}}
+    assert points[points.size - 1] == {"model": {"use": "a", "n": 2 * billion, "m": 149}}
+
+
+def test_many_settings_in_common_are_counted_at_once() -> None:
+    ten = {f"k{number}": Choice(tuple(range(10))) for number in range(20)}
+    space = Space({"model": Choice((ten, ten | {"k0": Choice(tuple(range(5, 12)))}, ten | {"k19": Choice((9, 10))}))})
+
+    assert space.size == 10**20 + 2 * 10**19 + 10**19
+
+
+def listed(space: Space) -> list[Any]:
+    points = space.points
+    assert points is not None
+    return [points[number] for number in range(points.size)]
 
 
 @given(Spaces, st.data())
 def test_what_is_drawn_is_a_point(space: Space, data: st.DataObject) -> None:
     drawn = space.at(lambda path: data.draw(st.floats(0, 1, exclude_max=True)))
 
-    assert drawn in values_of(dict(space.dimensions))
+    assert any(same(drawn, point) for point in values_of(dict(space.dimensions)))
 
 
 @given(st.floats(1e-9, 1e9), st.floats(1.0000001, 1e6), st.floats(0, 1, exclude_max=True))
@@ -103,6 +162,4 @@ def test_the_paths_are_those_that_a_point_may_need_a_number_for() -> None:
 def test_a_continuous_dimension_leaves_nothing_to_count() -> None:
     space = Space({"a": Choice((1, 2)), "b": Choice(({"use": "x", "lr": Log(0.1, 1)}, "y"))})
 
-    assert space.size is None
-    with pytest.raises(ValueError, match="continuous"):
-        space.point(0)
+    assert (space.size, space.points) == (None, None)

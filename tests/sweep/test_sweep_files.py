@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from lmkit.api.sweeping import first_points
 from lmkit.catalog import BUILTIN, Catalog
 from lmkit.errors import RecipeError
 from lmkit.kinds.search import Choice, Integers, Log, Uniform
 from lmkit.plugins import load_plugins
+from lmkit.sweep.folder import spec_of
 from lmkit.sweep.load import LoadedSweep, is_sweep, load_sweep
 
 RECIPE = """\
@@ -114,6 +116,11 @@ def test_a_file_is_a_sweep_by_its_keys(tmp_path: Path) -> None:
             '6:26  space.train.batch_size: input should be a valid integer, not "big" (the core)',
         ),
         ("train.batch_size: [16, 32, 16]", "6:30  space.train.batch_size.2: 16 is given twice (the core)"),
+        ("model.dropout: [0, 0.1, 0.0]", "6:27  space.model.dropout.2: 0.0 is given twice, first as 0 (the core)"),
+        (
+            "scheduler: [cosine, {use: cosine}]",
+            '6:23  space.scheduler.1: {"use": "cosine"} is given twice, first as "cosine" (the core)',
+        ),
         (
             "model.dropout: {unifrom: [0, 1]}",
             "6:19  space.model.dropout.unifrom: unknown key; did you mean 'uniform'? (the core)",
@@ -209,6 +216,24 @@ def test_a_value_that_goes_with_nothing_else_in_the_recipe_is_told_at_its_key(fa
 
     assert [line.partition(": no metric")[0] for line in told] == [
         'sweep.yaml:6:3  space: with {"metrics": ["mcc"]}: train.monitor'
+    ]
+
+
+def test_a_grid_has_once_what_two_blocks_of_a_choice_have_in_common(load: Load) -> None:
+    found = load("""\
+name: films-grid
+recipe: ../films.yaml
+search: grid
+space:
+  optimizer: [{use: sgd, lr: {choice: [0.1, 0.2]}}, {use: sgd, lr: {choice: [0.2, 0.3]}}, sgd]
+""")
+
+    assert spec_of(found).trials == 4
+    assert [point["optimizer"] for point in first_points(found, 99)] == [
+        {"use": "sgd", "lr": 0.1},
+        {"use": "sgd", "lr": 0.2},
+        {"use": "sgd", "lr": 0.3},
+        "sgd",
     ]
 
 

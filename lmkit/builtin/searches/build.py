@@ -14,10 +14,10 @@ BITS = 30
 
 
 def build_grid(config: GridConfig, *, space: Space) -> Search:
-    size = space.size or 0
+    points = space.points
 
     def grid(number: int, finished: Sequence[Finished]) -> dict[str, Any] | None:
-        return space.point(number) if number < size else None
+        return points[number] if points is not None and number < points.size else None
 
     return grid
 
