@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,6 @@ from lmkit.errors import Fault, Place, RecipeError
 from lmkit.kinds.data import splits_of
 from lmkit.kinds.search import Search, SearchConfig, Space
 from lmkit.recipe.blocks import BlockReader
-from lmkit.recipe.complaints import shown
 from lmkit.recipe.document import Node, read_document
 from lmkit.recipe.layers import COMMAND_LINE, EXTENDS, layered, merge, override
 from lmkit.recipe.load import ordered, read_tree
@@ -244,30 +244,32 @@ class SweepReader(BlockReader):
             if space.dimensions[key] is not None and no_setting(key) is None
         }
         firsts = {key: values[0] for key, values in tried.items()}
-        known = self._try(recipe, written, firsts)
+        known = self._try(recipe, written, firsts, tuple(firsts))
         for key, values in tried.items():
             for value in values[1:]:
-                self._try(recipe, written, firsts | {key: value}, key, known)
+                self._try(recipe, written, firsts | {key: value}, (key,), known)
 
     def _first_points(self, sweep: Sweep, space: Space, recipe: Node, written: Node) -> None:
         """Faults of values that are right each by itself, and not together."""
         search: Search = self.catalog.build("search", sweep.search, space=space, seed=sweep.seed)
+        known: list[Fault] = []
         for number in range(TRIED):
             settings = search(number, ())
             if settings is None:
                 return
             values = {key: as_node(value, written.key_place(key)) for key, value in settings.items()}
-            self._try(recipe, written, values)
+            known += self._try(recipe, written, values, (), known)
 
     def _try(
         self,
         recipe: Node,
         written: Node,
         values: dict[str, Node],
-        varied: str | None = None,
+        tried: tuple[str, ...],
         known: Sequence[Fault] = (),
     ) -> Sequence[Fault]:
-        """The faults of the recipe with these values, of which one may be `varied`; those not `known` are told."""
+        """The faults of the recipe with these values; those not `known` are told. One that lies at a key that is being
+        `tried` is of this key's value alone, any other of all values together."""
         tree = recipe
         for key, node in values.items():
             place = written.key_place(key)
@@ -277,9 +279,14 @@ class SweepReader(BlockReader):
         try:
             read_tree(tree, self.catalog, self._recipe_folder, [])
         except RecipeError as error:
-            plain = {key: node.plain() for key, node in values.items() if key == (varied or key)}
-            place = written.key_place(varied) if varied else written.place
-            told = [_told_here(fault, place, f"with {shown(plain)}") for fault in error.faults if fault not in known]
+            plain = {key: node.plain() for key, node in values.items()}
+            which = f"with {json.dumps(plain, ensure_ascii=False)}: "
+            place = written.key_place(tried[0]) if len(tried) == 1 else written.place
+            told = [
+                _told_here(fault, place, "" if any(_lies_at(fault, key) for key in tried) else which)
+                for fault in error.faults
+                if fault not in known
+            ]
             self.faults += [fault for fault in told if fault not in self.faults]
             return error.faults
         return ()
@@ -290,11 +297,16 @@ def no_setting(key: str) -> str | None:
     return next((instead for word, instead in NO_SETTINGS.items() if f"{key}.".startswith(f"{word}.")), None)
 
 
+def _lies_at(fault: Fault, key: str) -> bool:
+    """Whether a fault is one of a key, or of what is below it."""
+    return f"{fault.path}.".startswith(f"{key}.")
+
+
 def _told_here(fault: Fault, place: Place, which: str) -> Fault:
     """A fault of a value where it stands in the space; one of the recipe's, at the key that brings it about."""
     if fault.place.source == place.source or fault.place.source.startswith(COMMAND_LINE):
-        return replace(fault, path=f"space.{fault.path}")
-    return replace(fault, place=place, path="space", message=f"{which}: {fault.path}: {fault.message}")
+        return replace(fault, path=f"space.{fault.path}", message=f"{which}{fault.message}")
+    return replace(fault, place=place, path="space", message=f"{which}{fault.path}: {fault.message}")
 
 
 def _near(measure: str, measures: Iterable[str]) -> str | None:

@@ -215,7 +215,7 @@ def test_a_value_that_goes_with_nothing_else_in_the_recipe_is_told_at_its_key(fa
     told = faults(SWEEP + "  metrics: [[accuracy], [mcc]]\n", recipe=RECIPE + "train: {monitor: accuracy}\n")
 
     assert [line.partition(": no metric")[0] for line in told] == [
-        'sweep.yaml:6:3  space: with {"metrics": ["mcc"]}: train.monitor'
+        'sweep.yaml:6:3  space: with {"optimizer.lr": 1e-05, "metrics": ["mcc"]}: train.monitor'
     ]
 
 
@@ -248,7 +248,23 @@ space:
 """
     (told,) = faults(together)  # each is right by itself, and so are three of the four points
 
-    assert told.startswith("sweep.yaml:5:3  space.data.split: the shares sum to 1.1; at most 1 is there to divide")
+    assert told.startswith(
+        'sweep.yaml:5:3  space.data.split: with {"data.split.train": 0.8, "data.split.test": 0.2}: '
+        "the shares sum to 1.1; at most 1 is there to divide"
+    )
+
+
+def test_what_is_wrong_together_is_told_with_every_value_that_was_tried(faults: Faults) -> None:
+    space = "  model.width: [16, 64]\n  model.heads: [2, 32]\n  train.monitor: [accuracy, macro_f1, mcc]\n"
+
+    told = faults(SWEEP + space, recipe=RECIPE.replace("lstm", "transformer-encoder"))
+
+    assert told[0].startswith(
+        'sweep.yaml:7:3  space: with {"optimizer.lr": 1e-05, "model.width": 16, "model.heads": 32, '
+        '"train.monitor": "accuracy"}: model: 32 heads cannot share a width of 16 evenly'
+    )
+    assert told[1].startswith("sweep.yaml:8:39  space.train.monitor: no metric")  # of this value alone
+    assert len(told) == 2
 
 
 @pytest.mark.parametrize(
