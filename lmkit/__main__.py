@@ -1,5 +1,24 @@
-"""`python -m lmkit` is the command `lmkit`."""
+"""The command `lmkit`, also as `python -m lmkit`: it says in a line that it was stopped, from its first moment on."""
 
-from lmkit.cli.main import main
+from __future__ import annotations
 
-main()
+import sys
+
+
+def main() -> None:
+    """The entry point. The command line's own imports take a while, in which it may be stopped."""
+    try:
+        from lmkit.cli.main import main
+
+        main()
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+    finally:
+        # Where Ctrl-C came inside of an `exec`, as some imports do, Python remembers, and ends itself by the signal
+        # whatever is raised; the next `exec` makes it forget.
+        exec("")
+
+
+if __name__ == "__main__":
+    main()

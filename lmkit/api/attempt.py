@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from lmkit.api.resuming import go_on
-from lmkit.api.running import begin_run, take_through
+from lmkit.api.running import begun_run, take_through
 from lmkit.plugins import installed_plugins
 from lmkit.recipe.document import read_document
 from lmkit.recipe.load import typed_recipe
 from lmkit.records.accounts import reopen_accounts
-from lmkit.records.lease import take_lease
 from lmkit.records.store import find_begun
 
 
@@ -21,9 +20,8 @@ def run_attempt(file: str, base: str, runs: str) -> int:
     recipe = typed_recipe(read_document(Path(file)), plugins.catalog)
     begun = find_begun(Path(runs), recipe.name)
     if begun is None:
-        folder, record = begin_run(recipe, Path(base), Path(runs), plugins, None, ())
-        with take_lease(folder) as lease:
-            take_through(recipe, record, folder, lease, plugins, None, attended=False)
+        with begun_run(recipe, Path(base), Path(runs), plugins, None, ()) as (folder, record, stop):
+            take_through(recipe, record, folder, stop, plugins, None, attended=False)
     else:
         reopen_accounts(begun)
         go_on(begun, attended=False)

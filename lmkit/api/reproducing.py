@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from lmkit.api.logs import say
 from lmkit.api.opened import Run, kept_recipe
-from lmkit.api.running import begin_run, take_through
+from lmkit.api.running import begun_run, take_through
 from lmkit.errors import UsageError
 from lmkit.plugins import installed_plugins
 from lmkit.recipe.schema import Recipe
 from lmkit.records.changes import changes
 from lmkit.records.comparison import Comparison, compare_runs
-from lmkit.records.lease import take_lease
 from lmkit.records.record import RunRecord
 from lmkit.records.store import find_run, read_summary, runs_folder
 
@@ -66,14 +65,14 @@ def reproduce_run(
     recipe, pinned = _as_it_ran(kept_recipe(folder), then)
     plugins = installed_plugins()
     base = Path(then.provenance.get("base", folder))
-    again, record = begin_run(recipe, base, folder.parent, plugins, then.recipe_file, (*then.overrides, *pinned))
-    told = [str(change) for change in changes({"provenance": then.provenance}, {"provenance": record.provenance})]
-    for line in told:
-        say(progress, f"changed since it ran: {line}")
-    facts = _facts(then)
-    with take_lease(again) as lease:
+    overrides = (*then.overrides, *pinned)
+    with begun_run(recipe, base, folder.parent, plugins, then.recipe_file, overrides) as (again, record, stop):
+        told = [str(change) for change in changes({"provenance": then.provenance}, {"provenance": record.provenance})]
+        for line in told:
+            say(progress, f"changed since it ran: {line}")
+        facts = _facts(then)
         record = record.model_copy(update={"reproduces": then.id, "decisions": dict(facts.decisions)})
-        run = take_through(recipe, record, again, lease, plugins, progress, facts)
+        run = take_through(recipe, record, again, stop, plugins, progress, facts)
     if tolerance is None and {_device(then), _device(run.record)} != {"cpu"}:
         tolerance = TOLERANCE
     return Reproduction(Run(folder), run, (*told, *facts.changes), compare_runs(folder, again, tolerance))

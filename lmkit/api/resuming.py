@@ -34,6 +34,7 @@ from lmkit.records.store import (
     state_of,
     write_summary,
 )
+from lmkit.run.stopping import Stop
 
 if TYPE_CHECKING:
     from lmkit.run.facts import Facts
@@ -79,7 +80,9 @@ def go_on(
         if read_summary(folder).get("state") != "finished":  # it ended between the two
             write_summary(folder, record)
         return Run(folder)
-    with take_lease(folder) as lease:
+    stop = Stop()
+    with stop.listening(), stop.waiting(), take_lease(folder) as lease:
+        stop.check_right = lease.check
         drop_torn(folder)
         drop_torn(folder / PREDICTIONS)
         record = read_record(folder)  # as the last owner left it
@@ -109,7 +112,7 @@ def go_on(
             }
         )
         return take_through(
-            recipe, goes_on, folder, lease, plugins, progress, _facts(record, folder, allow_changes), attended=attended
+            recipe, goes_on, folder, stop, plugins, progress, _facts(record, folder, allow_changes), attended=attended
         )
 
 

@@ -6,8 +6,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +20,12 @@ from lmkit.plugins import Plugins, installed_plugins
 from lmkit.recipe.schema import Recipe
 from lmkit.records.changes import used_plugins
 from lmkit.records.earlier import Earlier
-from lmkit.records.lease import Lease, take_lease
+from lmkit.records.lease import take_lease
 from lmkit.records.provenance import provenance
 from lmkit.records.record import Failure, RunRecord, State
-from lmkit.records.store import create_run, runs_folder, write_recipe, write_record
+from lmkit.records.store import create_run, remove_unbegun, runs_folder, write_recipe, write_record
 from lmkit.redaction import redacted
+from lmkit.run.stopping import Stop
 from lmkit.workers.imports import quick_imports
 
 if TYPE_CHECKING:
@@ -53,18 +54,34 @@ def run_recipe(
     plugins = installed_plugins()
     root = runs_folder(Path(runs) if runs else None)
     file = str(recipe_file) if recipe_file else None
-    folder, record = begin_run(recipe, Path(base), root, plugins, file, overrides)
-    with take_lease(folder) as lease:
-        return take_through(recipe, record, folder, lease, plugins, progress)
+    with begun_run(recipe, Path(base), root, plugins, file, overrides) as (folder, record, stop):
+        return take_through(recipe, record, folder, stop, plugins, progress)
 
 
-def begin_run(
+@contextmanager
+def begun_run(
     recipe: Recipe, base: Path, runs: Path, plugins: Plugins, recipe_file: str | None, overrides: Sequence[str]
-) -> tuple[Path, RunRecord]:
-    """A new folder for a run of the recipe, and the record that it begins with, which is yet to be written."""
-    base = base.resolve()
-    folder = create_run(runs, recipe.name)
-    return folder, RunRecord(
+) -> Iterator[tuple[Path, RunRecord, Stop]]:
+    """A new folder for a run of the recipe, this process's alone; the record that it begins with, which is yet to be
+    written; and how it is asked to stop, which is seen to when there is a record.
+
+    A folder that does not come to its record goes again: nothing was done.
+    """
+    stop = Stop()
+    with stop.listening(), stop.waiting():
+        folder = create_run(runs, recipe.name)
+        try:
+            with take_lease(folder) as lease:
+                stop.check_right = lease.check
+                yield folder, _first_record(folder, recipe, base.resolve(), plugins, recipe_file, overrides), stop
+        finally:
+            remove_unbegun(folder)
+
+
+def _first_record(
+    folder: Path, recipe: Recipe, base: Path, plugins: Plugins, recipe_file: str | None, overrides: Sequence[str]
+) -> RunRecord:
+    return RunRecord(
         id=folder.name,
         name=recipe.name,
         state="running",
@@ -82,7 +99,7 @@ def take_through(
     recipe: Recipe,
     record: RunRecord,
     folder: Path,
-    lease: Lease,
+    stop: Stop,
     plugins: Plugins,
     progress: Progress | None,
     facts: Facts | None = None,
@@ -115,7 +132,7 @@ def take_through(
             if fit:
                 go()
             try:
-                _perform(recipe, record, base, folder, lease, plugins, progress, facts or Facts(), go)
+                _perform(recipe, record, base, folder, stop, plugins, progress, facts or Facts(), go)
             finally:
                 if progress is not None:
                     progress.close()
@@ -126,7 +143,7 @@ def take_through(
     except (LmkitError, KeyboardInterrupt):
         if not fit:
             with suppress(ResourceError):
-                lease.check()
+                stop.check_right()
                 earlier.put_back()
         raise
     return Run(folder)
@@ -137,7 +154,7 @@ def _perform(
     record: RunRecord,
     base: Path,
     folder: Path,
-    lease: Lease,
+    stop: Stop,
     plugins: Plugins,
     progress: Progress | None,
     facts: Facts,
@@ -146,10 +163,8 @@ def _perform(
     """The stages, and the record of what came of them, whatever that is; plugins that listen are told. `go` is called
     when the run is found to be one that can go on."""
     from lmkit.run.progress import NoProgress, Position
-    from lmkit.run.stopping import Stop
 
     progress = progress or NoProgress()
-    stop = Stop(lease.check)
     state: State = "finished"
     failure = None
     ranks = None
@@ -163,22 +178,24 @@ def _perform(
         print(message, file=sys.stderr, flush=True)
 
     try:
-        with stop.listening():
-            _announce(plugins, "before_run", recipe=recipe, record=record, folder=folder)
-            ranks = _ranks(recipe, folder, facts, give_up)
-            progress.show(Position("load torch and Lightning"))
-            with quick_imports():
-                from lmkit.run.session import run_stages
-            join = ranks.join if ranks else None
+        stop.begin()
+        _announce(plugins, "before_run", recipe=recipe, record=record, folder=folder)
+        ranks = _ranks(recipe, folder, facts, give_up)
+        progress.show(Position("load torch and Lightning"))
+        with quick_imports():
+            from lmkit.run.session import run_stages
+        join = ranks.join if ranks else None
 
-            def keep() -> None:
-                _keep(folder, record, facts)
-                go()
+        def keep() -> None:
+            _keep(folder, record, facts)
+            go()
 
-            run_stages(recipe, base, folder, plugins, progress, facts, stop, keep, join=join)
-            if "validate" in recipe.stages:
-                _validate(recipe, base, folder, plugins, progress, facts)
+        run_stages(recipe, base, folder, plugins, progress, facts, stop, keep, join=join)
+        if "validate" in recipe.stages:
+            _validate(recipe, base, folder, plugins, progress, facts)
+        stop.give_back()
     except BaseException as error:
+        stop.give_back()
         logger.debug("the run ended early", exc_info=error)
         cause = (ranks.cause_of(error) if ranks else None) or error
         if stop.at_once and not isinstance(error, KeyboardInterrupt):
@@ -201,7 +218,7 @@ def _perform(
     finally:
         closed = _closed(record, facts, state, failure)
         try:
-            _close(folder, closed, lease, raised)
+            _close(folder, closed, stop, raised)
         finally:
             if ranks is not None:
                 ranks.end(raised is None)
@@ -211,11 +228,11 @@ def _perform(
             _announce(plugins, "on_run_error", recipe=recipe, record=closed, folder=folder, error=raised)
 
 
-def _close(folder: Path, record: RunRecord, lease: Lease, raised: BaseException | None) -> None:
+def _close(folder: Path, record: RunRecord, stop: Stop, raised: BaseException | None) -> None:
     """Keep what came of a run. Where that too is refused, by the disk or since another process has the run now, the
     record stays as it is, and told is what the run ended of."""
     try:
-        lease.check()
+        stop.check_right()
         write_record(folder, record)
     except ResourceError:
         if raised is None:

@@ -726,6 +726,10 @@ app.add_typer(runs_app, name="runs")
 app.add_typer(cache_app, name="cache")
 
 
+STOPPED = 130
+"""The exit code of what the user stopped."""
+
+
 def main() -> None:
     """The entry point: errors made for people are told as one message with the exit code of their kind."""
     from lmkit.redaction import redacted_streams
@@ -742,6 +746,10 @@ def _call() -> None:
     except LmkitError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+    except SystemExit as end:
+        if end.code == STOPPED:  # typer makes that of Ctrl-C, and says nothing
+            print("stopped", file=sys.stderr)
+        raise
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)

@@ -95,6 +95,8 @@ def _load(origin: Origin) -> _Loaded:
         place = _place(cause, is_its)
         return _Loaded(Plugin(origin.name, origin.version, origin.module, told, place, _file(origin)))
     except KeyboardInterrupt as cause:
+        if origin.name == BUILTIN and not origin.is_file:
+            raise
         hint = f"; LMKIT_BLOCK={origin.name} leaves it out"
         raise StoppedError(f"stopped while the plugin {origin.name} was imported{hint}") from cause
     slow = None if origin.is_file else slow  # a file may import what it likes

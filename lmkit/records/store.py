@@ -9,15 +9,16 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmkit.errors import UsageError
 from lmkit.records.files import disk_errors, read_json, write_json, write_text
-from lmkit.records.lease import read_owner
+from lmkit.records.lease import LEASE, read_owner
 from lmkit.records.process import lives
 from lmkit.redaction import redacted, redacted_value
 
@@ -49,6 +50,12 @@ MOST = 5
 
 STATES = ("running", "finished", "failed", "interrupted")
 """What a run's record can say of it."""
+
+UNBEGUN = (RECIPE, SETTINGS, LOG, LEASE)
+"""What the folder of a run has before its record."""
+
+OLD = 3600.0
+"""Seconds after which a run that has not come to its first record does so no more."""
 
 REMOVED = ".removed-"
 """What the name of a run begins with while its files are deleted."""
@@ -109,8 +116,16 @@ def read_record(folder: Path) -> RunRecord:
             path = ".".join(map(str, fault["loc"]))
             message = f"this run's record is damaged: {folder / RECORD}: {path + ': ' if path else ''}{fault['msg']}"
         raise UsageError(message) from cause
+    except FileNotFoundError as cause:
+        if not (folder / METRICS).exists():
+            raise UsageError(_unbegun(folder)) from cause
+        raise UsageError(f"this run's record cannot be read: {folder / RECORD}: {cause.strerror}") from cause
     except OSError as cause:
         raise UsageError(f"this run's record cannot be read: {folder / RECORD}: {cause.strerror}") from cause
+
+
+def _unbegun(folder: Path) -> str:
+    return f"run {folder.name} ended before it came to its record: nothing was done yet; run it again"
 
 
 def write_recipe(folder: Path, recipe: Mapping[str, Any]) -> None:
@@ -231,6 +246,9 @@ def find_run(runs: Path, wanted: str, *, model: bool = False, alone: bool = Fals
         raise UsageError(
             f"{wanted!r} is the name, the beginning or the end of {len(near)} runs: {', '.join(newest[:MOST])}{more}"
         )
+    for path in folders:
+        if wanted and ID.fullmatch(path.name) and (path.name.startswith(wanted) or path.name.endswith(wanted)):
+            raise UsageError(_unbegun(path))
     raise UsageError(f"no run is called {wanted!r} in {runs}; `lmkit runs` lists what there is")
 
 
@@ -241,7 +259,10 @@ def find_begun(runs: Path, name: str) -> Path | None:
 
 
 def remove_run(folder: Path) -> None:
-    """Delete a run. It leaves the listing at once, and what a kill leaves of its files goes with the next removal."""
+    """Delete a run. It leaves the listing at once, and what a kill leaves of its files goes with the next removal.
+
+    So do folders of runs that were killed before they had done anything, which no listing shows.
+    """
     with disk_errors(folder):
         hidden = folder.with_name(REMOVED + folder.name)
         folder.rename(hidden)
@@ -250,6 +271,17 @@ def remove_run(folder: Path) -> None:
                 left.unlink()
             else:
                 shutil.rmtree(left, ignore_errors=left != hidden)
+        for path in map(Path, _folders(folder.parent)):
+            if ID.fullmatch(path.name) and not is_run(path) and time.time() - path.stat().st_mtime > OLD:
+                remove_unbegun(path)
+
+
+def remove_unbegun(folder: Path) -> None:
+    """Delete the folder of a run that ended before it came to its first record, and so had done nothing."""
+    with suppress(OSError):
+        names = {path.name for path in folder.iterdir()}
+        if all(name in UNBEGUN or (name.startswith(".") and name.endswith(".tmp")) for name in names):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def size_of(folder: Path) -> int:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from lmkit.errors import InterruptedRunError
 
@@ -28,6 +29,7 @@ class Stop:
         self.at_once = False
         """Whether a second Ctrl-C came: whatever the run then fails of, it was stopped."""
         self._waits = False
+        self._before: dict[int, Any] = {}
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -38,13 +40,18 @@ class Stop:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in SIGNALS}
+        self._before = {number: signal.getsignal(number) for number in SIGNALS}
         self.listen()
         try:
             yield
         finally:
-            for number, taken in before.items():
-                signal.signal(number, taken)
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Take the signals no longer; they go to whoever took them before."""
+        before, self._before = self._before, {}
+        for number, taken in before.items():
+            signal.signal(number, taken)
 
     def listen(self) -> None:
         """Take the signals again, where a library has taken them over."""
@@ -60,6 +67,11 @@ class Stop:
             yield
         finally:
             self._waits = False
+
+    def begin(self) -> None:
+        """Wait no longer: from here on a signal ends the run at once, as does one that came before."""
+        self._waits = False
+        self.check()
 
     def check(self) -> None:
         """Raises InterruptedRunError where a signal has asked."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 import re
 import secrets
 import threading
@@ -149,6 +150,9 @@ def test_a_damaged_record_is_told_with_what_is_wrong(tmp_path: Path, content: by
 
 
 def test_a_run_without_a_record_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="ended before it came to its record: nothing was done yet; run it again"):
+        read_record(tmp_path)
+    (tmp_path / "metrics.jsonl").touch()
     with pytest.raises(UsageError, match=r"record cannot be read: .*record.json: No such file or directory"):
         read_record(tmp_path)
 
@@ -282,13 +286,6 @@ def test_a_run_that_is_not_there_is_told_with_the_way_to_list_them(tmp_path: Pat
         find_run(tmp_path, wanted)
 
 
-def test_a_folder_without_a_record_is_no_run_to_be_found(tmp_path: Path) -> None:
-    (tmp_path / "20260301T101500Z-films-0001").mkdir()
-
-    with pytest.raises(UsageError, match="no run is called '0001'"):
-        find_run(tmp_path, "0001")
-
-
 def test_a_name_means_the_newest_run_that_has_it_and_the_newest_with_a_model_where_one_is_needed(
     tmp_path: Path,
 ) -> None:
@@ -324,6 +321,30 @@ def test_a_damaged_run_can_be_found(tmp_path: Path) -> None:
     (run / "recipe.yaml").write_text("name: films\n")
 
     assert find_run(tmp_path, "0001") == run
+
+
+@pytest.mark.parametrize("wanted", ["20260301T000000Z-films-0001", "0001", "20260301T00"])
+def test_a_run_that_was_killed_before_it_had_done_anything_is_told_as_that(tmp_path: Path, wanted: str) -> None:
+    (tmp_path / "20260301T000000Z-films-0001").mkdir()
+
+    assert list_runs(tmp_path) == []
+    with pytest.raises(UsageError, match="films-0001 ended before it came to its record: nothing was done yet; run it"):
+        find_run(tmp_path, wanted)
+
+
+def test_what_was_killed_before_it_had_done_anything_goes_with_the_next_removal(tmp_path: Path) -> None:
+    run = keep(tmp_path, "20260301T000000Z-films-0001")
+    old, young, full = (tmp_path / f"20260302T000000Z-films-000{number}" for number in (2, 3, 4))
+    for folder in (old, young, full):
+        folder.mkdir()
+        (folder / "lease").touch()
+    (full / "mine.txt").touch()
+    for folder in (old, full):
+        os.utime(folder, (0, 0))
+
+    remove_run(run)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [young.name, full.name]
 
 
 def test_a_removed_run_is_gone_with_all_its_files_and_no_other_is(tmp_path: Path) -> None:
