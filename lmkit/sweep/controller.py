@@ -205,17 +205,20 @@ class Controller:
 
 
 def worked(folder: Path) -> float:
-    """Seconds for which controllers have worked on a sweep, as far as its journal knows."""
-    from datetime import datetime
+    """Seconds for which controllers have worked on a sweep's search, as far as its journal knows."""
+    from datetime import datetime, timedelta
 
-    total, opened, last = 0.0, None, None
+    total, opened, last = timedelta(), None, None
     for event in read_events(folder):
         at = datetime.fromisoformat(event["at"])
         if event["event"] == "open":
-            total += (last - opened).total_seconds() if opened and last else 0.0
+            total += last - opened if opened and last else timedelta()  # that of one that was killed
             opened = at
+        elif event["event"] == "close" and opened:
+            total += at - opened
+            opened = None  # what follows is confirmation
         last = at
-    return total + ((last - opened).total_seconds() if opened and last else 0.0)
+    return (total + (last - opened if opened and last else timedelta())).total_seconds()
 
 
 class _Past(Sequence[Finished]):

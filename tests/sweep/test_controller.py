@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import json
 import time
 import tracemalloc
 from collections import deque
@@ -20,7 +21,7 @@ from lmkit.builtin.searches.config import GridConfig, RandomConfig
 from lmkit.errors import Fault, Place, RecipeError
 from lmkit.kinds.search import Choice, Log, Search, Space
 from lmkit.run.stopping import Stop
-from lmkit.sweep.controller import Board, Controller
+from lmkit.sweep.controller import Board, Controller, worked
 from lmkit.sweep.executor import Ended, Job
 from lmkit.sweep.journal import JOURNAL, read_events, read_trials
 from lmkit.sweep.trials import Trial
@@ -353,3 +354,23 @@ def test_a_grid_of_ten_thousand_points_is_taken_up_and_told_in_seconds(tmp_path:
     assert len(trials) == 10_000
     assert time.process_time() - began < 10
     assert len((tmp_path / JOURNAL).read_text().splitlines()) == 20_004
+
+
+def test_the_work_on_a_search_is_counted_to_the_last_sign_of_each_controller_and_without_confirmation(
+    tmp_path: Path,
+) -> None:
+    times = [
+        ("open", 0),
+        ("start", 1),
+        ("finished", 4),
+        ("open", 100),
+        ("close", 103),
+        ("confirmed", 120),
+        ("open", 200),
+    ]
+    lines = [
+        {"event": event, "at": f"2026-03-01T10:{second // 60:02}:{second % 60:02}+00:00"} for event, second in times
+    ]
+    (tmp_path / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    assert worked(tmp_path) == 4 + 3
