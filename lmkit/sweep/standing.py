@@ -104,12 +104,12 @@ def failed_confirmations(folder: Path) -> Iterator[FailedConfirmation]:
     errors = {
         (event["point"], event["seed"]): event["error"]
         for event in read_events(folder)
-        if event["event"] == "confirmed" and event["error"] is not None
+        if event["event"] == "confirmed"
     }
     for point in (None, *asked[0]):
         for seed in asked[1]:
-            if (point, seed) in errors:
-                yield FailedConfirmation(point, seed, errors[point, seed])
+            if (error := errors.get((point, seed))) is not None:
+                yield FailedConfirmation(point, seed, error)
 
 
 def _is_complete(folder: Path, points: list[int], seeds: list[int]) -> bool:

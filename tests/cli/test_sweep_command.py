@@ -232,6 +232,8 @@ def test_a_sweep_runs_shows_its_best_and_gives_it_as_a_recipe(lmkit: Call, recip
         *SPACE,
         "confirm={best: 1, seeds: 2}",
     )
-    assert "1 of 4 runs on fresh seeds failed" in lmkit(*line).out
+    failed = lmkit(*line).out
+    assert "1 of 4 runs on fresh seeds failed" in failed and "failed: it failed" in failed
     assert sorted(runs.glob("*/model")) == three
-    assert "on fresh seeds failed" not in lmkit(*line, "--retry-failed").out
+    retried = lmkit(*line, "--retry-failed").out
+    assert "on fresh seeds failed" not in retried and "it failed" not in retried
