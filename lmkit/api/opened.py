@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from lmkit.api.logs import logged
 from lmkit.api.reading import with_broken_plugins
-from lmkit.errors import Fault, LmkitError, RecipeError, UsageError
+from lmkit.errors import Fault, LmkitError, Place, RecipeError, UsageError
 from lmkit.offline import network
-from lmkit.plugins import installed_plugins
+from lmkit.plugins import Plugins, installed_plugins
 from lmkit.recipe.document import Node, parse_value, read_document
 from lmkit.recipe.layers import layered
 from lmkit.recipe.load import typed_recipe
@@ -207,7 +207,28 @@ def kept_recipe(
         with redirect_stdout(sys.stderr):
             return typed_recipe(tree, plugins.catalog, faults)
     except RecipeError as error:
-        raise with_broken_plugins(error, plugins) from None
+        raise _with_missing_plugins(error, plugins, folder) from None
+
+
+def _with_missing_plugins(error: RecipeError, plugins: Plugins, folder: Path) -> RecipeError:
+    """Where a component is not found, the plugins that the run in `folder` used and that are not here."""
+    error = with_broken_plugins(error, plugins)
+    if not any(fault.path.endswith(".use") and fault.message.startswith("no ") for fault in error.faults):
+        return error
+    try:
+        provenance = read_record(folder).provenance
+    except UsageError:
+        return error
+    here, used = {plugin.name for plugin in plugins.found}, provenance.get("code")
+    missing = [name for name in used if name not in here] if isinstance(used, dict) else []
+    files = [name for name in missing if str(provenance.get("plugins", {}).get(name)).startswith("sha256:")]
+    told = [
+        f"the run used the plugin file {name}: --plugin PATH"
+        if name in files
+        else f"the run used the plugin {name}, which is not installed here"
+        for name in missing
+    ]
+    return RecipeError(error.faults, [*error.notices, *(Fault(Place("plugin"), "", line) for line in told)])
 
 
 def _check_changes(overrides: Sequence[str], file: bool, source: bool) -> None:
@@ -251,7 +272,7 @@ def _open_trained(folder: Path) -> TrainedModel:
         with network(_says_offline(folder)):
             return open_trained(folder, plugins)
     except RecipeError as error:
-        raise with_broken_plugins(error, plugins) from None
+        raise _with_missing_plugins(error, plugins, folder) from None
 
 
 def _says_offline(folder: Path) -> bool:

@@ -100,3 +100,25 @@ def test_rows_that_changed_stop_resume_auto_which_names_both_ways_out(lmkit: Com
         f"`lmkit resume {stopped.name} --allow-changes` goes on with it as things are now; to begin anew leave out "
         "--resume auto",
     ]
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        ("sha256:0123456789abcdef", "plugin  the run used the plugin file rms.py: --plugin PATH"),
+        ("1.0", "plugin  the run used the plugin rms.py, which is not installed here"),
+    ],
+)
+def test_a_run_whose_plugin_is_not_given_names_it(lmkit: Command, stopped: Path, version: str, told: str) -> None:
+    recipe = (stopped / "recipe.yaml").read_text()
+    (stopped / "recipe.yaml").write_text(recipe.replace("use: adamw", "use: rms"))
+    record = json.loads((stopped / "record.json").read_text())
+    record["provenance"]["code"]["rms.py"] = "0123456789abcdef"
+    record["provenance"]["plugins"]["rms.py"] = version
+    (stopped / "record.json").write_text(json.dumps(record))
+
+    result = lmkit("resume", stopped.name, "--runs", stopped.parent)
+
+    assert result.code == 2
+    assert "no optimizer is called 'rms'" in result.err
+    assert result.err.splitlines()[-1] == told
