@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,11 @@ MakeSweep = Callable[[int, str], Path]
 class Started:
     """`lmkit sweep` in a process group of its own, as a terminal starts it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, arguments: Sequence[str] = (), program: Sequence[str] = ("-m", "lmkit")) -> None:
         self.folder = folder
         environment = os.environ | {"LMKIT_CACHE": str(folder / "cache"), "LMKIT_RUNS": "runs"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "lmkit", "sweep", "sweep.yaml", "-q"],
+            [sys.executable, *program, "sweep", "sweep.yaml", "-q", *arguments],
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
@@ -88,8 +88,8 @@ def command(process: int) -> str:
 def start(sweep: MakeSweep) -> Iterator[Callable[..., Started]]:
     begun: list[Started] = []
 
-    def start(folder: Path | None = None, workers: int = 1) -> Started:
-        begun.append(Started(folder or sweep(workers, "signalled")))
+    def start(folder: Path | None = None, workers: int = 1, **how: Sequence[str]) -> Started:
+        begun.append(Started(folder or sweep(workers, "signalled"), **how))
         return begun[-1]
 
     yield start
