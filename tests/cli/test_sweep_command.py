@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from lmkit.api import read_sweep, read_sweep_of
+from lmkit.api.sweeping import first_points
 from lmkit.cli.sweep import Options, load_for
 from lmkit.plugins import installed_plugins
 
@@ -129,11 +130,11 @@ def test_paths_in_a_space_are_relative_to_the_file_in_which_they_stand(
     in_file = read_sweep(file)
     typed = read_sweep_of(recipe, "grid", ["data.path=[a.jsonl]"])
 
-    assert [in_file.recipe_at(in_file.space.point(number), catalog).data.path for number in (0, 1)] == [
+    assert [in_file.recipe_at(point, catalog).data.path for point in first_points(in_file, 9)] == [
         "sweeps/a.jsonl",
         "sweeps/../rows.jsonl",
     ]
-    assert typed.recipe_at(typed.space.point(0), catalog).data.path == "a.jsonl"
+    assert [typed.recipe_at(point, catalog).data.path for point in first_points(typed, 9)] == ["a.jsonl"]
 
 
 def test_a_file_that_is_not_there_is_told_with_the_nearest(lmkit: Call, recipe: Path) -> None:
