@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmkit.api.logs import say
-from lmkit.errors import LmkitError, UsageError
+from lmkit.errors import InterruptedRunError, LmkitError, StoppedError, UsageError
 from lmkit.recipe.document import dump_document
 from lmkit.recipe.schema import CheckpointConfig, EveryConfig, Recipe
 from lmkit.records.comparison import Comparison, compare_runs
@@ -20,7 +21,8 @@ from lmkit.records.files import write_text
 from lmkit.records.metrics import read_metrics
 from lmkit.records.record import RunRecord
 from lmkit.records.store import METRICS, find_begun, read_record
-from lmkit.workers.warm import start_worker
+from lmkit.run.stopping import Stop
+from lmkit.workers.warm import await_server, start_worker
 
 if TYPE_CHECKING:
     from lmkit.run.progress import Progress
@@ -60,15 +62,22 @@ def verify_resume(
 
     `base` is the folder the recipe's paths are relative to. Both runs lie in a folder of their own, without trackers;
     the killed one writes checkpoints more often, so that it gets on. Raises UsageError where the recipe does not run
-    through.
+    through, and StoppedError when it was asked to stop: then nothing of it is kept.
     """
     folder = _new_folder()
-    attempts = _Attempts(folder, Path(base).resolve(), recipe.name, seed)
-    seconds = attempts.whole(recipe)
-    record = read_record(attempts.run("whole"))
-    say(progress, f"whole: {record.training.get('steps', 0):,} steps in {seconds:.1f} s")
-    done = attempts.killed(_often(recipe, record, kills), record, seconds, kills, progress)
-    comparison = compare_runs(attempts.run("whole"), attempts.run("killed"))
+    stop = Stop()
+    attempts = _Attempts(folder, Path(base).resolve(), recipe.name, seed, stop)
+    try:
+        with stop.listening():
+            seconds = attempts.whole(recipe)
+            record = read_record(attempts.run("whole"))
+            say(progress, f"whole: {record.training.get('steps', 0):,} steps in {seconds:.1f} s")
+            done = attempts.killed(_often(recipe, record, kills), record, seconds, kills, progress)
+            comparison = compare_runs(attempts.run("whole"), attempts.run("killed"))
+    except (KeyboardInterrupt, InterruptedRunError) as stopped:
+        attempts.end()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise StoppedError(f"{str(stopped) or 'stopped'}; nothing of the runs is kept") from stopped
     if comparison.first is None:
         shutil.rmtree(folder, ignore_errors=True)
     return Verification(done, comparison, None if comparison.first is None else folder)
@@ -81,15 +90,23 @@ def _new_folder() -> Path:
 class _Attempts:
     """Attempts at runs of a recipe, in warm workers."""
 
-    def __init__(self, folder: Path, base: Path, name: str, seed: int) -> None:
+    def __init__(self, folder: Path, base: Path, name: str, seed: int, stop: Stop) -> None:
         self.folder = folder
         self.base = base
         self.chance = random.Random(seed)
         self.name = name
+        self._stop = stop
+        self._latest: BaseProcess | None = None
+
+    def end(self) -> None:
+        """Kill the attempt that is under way, if there is one."""
+        if self._latest is not None:
+            self._latest.kill()
+            self._latest.join()
 
     def whole(self, recipe: Recipe) -> float:
         """Run the recipe undisturbed; the seconds that it took, when the imports were done."""
-        self._start("warm", recipe).kill()  # the first worker waits for the imports
+        self._await_server()
         began = time.monotonic()
         self._finish("whole", self._start("whole", recipe))
         return time.monotonic() - began
@@ -139,7 +156,19 @@ class _Attempts:
         file = self.folder / f"{name}.yaml"
         write_text(file, dump_document(recipe.model_dump(mode="json")))
         arguments = (str(file), str(self.base), str(self.folder / name))
-        return start_worker("attempt", *arguments, log=self.folder / f"{name}.log")
+        with self._stop.waiting():  # a worker that is half started could not be killed
+            self._latest = start_worker("attempt", *arguments, log=self.folder / f"{name}.log")
+        self._stop.check()
+        return self._latest
+
+    def _await_server(self) -> None:
+        """Wait for the imports, which are not part of an attempt. Raises InterruptedRunError where that is stopped."""
+        server = threading.Thread(target=await_server, daemon=True)
+        with self._stop.waiting():
+            server.start()
+            while server.is_alive() and not self._stop.asked:
+                server.join(0.1)
+        self._stop.check()
 
     def _finish(self, name: str, process: BaseProcess) -> None:
         """Wait for an attempt's end. Raises UsageError where it failed."""
