@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,10 +93,8 @@ def go_on(
         base = Path(record.provenance["base"])
         now = provenance(base, plugins.found, used_plugins(recipe, plugins)) | {"base": str(base)}
         written = {"settings": kept_settings(recipe.model_dump(mode="json")), "provenance": now}
-        changed = [
-            str(change)
-            for change in changes({"settings": read_settings(folder), "provenance": record.provenance}, written)
-        ]
+        found = changes({"settings": read_settings(folder), "provenance": record.provenance}, written)
+        changed = list(map(str, found))
         if changed and not allow_changes:
             raise ChangedRunError(folder.name, changed)
         if attended and (line := _edited(record, recipe, overrides)):
@@ -111,9 +109,8 @@ def go_on(
                 "resumed": (*record.resumed, _resumption(record, folder, changed)),
             }
         )
-        return take_through(
-            recipe, goes_on, folder, stop, plugins, progress, _facts(record, folder, allow_changes), attended=attended
-        )
+        facts = _facts(record, folder, allow_changes, {change.what for change in found})
+        return take_through(recipe, goes_on, folder, stop, plugins, progress, facts, attended=attended)
 
 
 def find_unfinished(recipe: Recipe, base: Path | str, runs: Path | str | None = None) -> Path | None:
@@ -178,9 +175,15 @@ def _resumption(record: RunRecord, folder: Path, changed: Sequence[str]) -> Resu
     return Resumption(at=datetime.now(UTC).isoformat(timespec="seconds"), state=state, changes=tuple(changed))
 
 
-def _facts(record: RunRecord, folder: Path, allow_changes: bool) -> Facts:
-    """What is known of the run already."""
+DECIDED_BY = {"threads": "train.threads", "precision": "train.precision", "device": "train.accelerator"}
+"""What is decided, and the setting that says so: where that has changed, the rest follows and is not told again."""
+
+
+def _facts(record: RunRecord, folder: Path, allow_changes: bool, changed: Collection[str]) -> Facts:
+    """What is known of the run already; `changed` are the settings that are others now."""
     from lmkit.run.facts import Facts
+
+    decisions = {key: value for key, value in record.decisions.items() if DECIDED_BY.get(key) not in changed}
 
     return Facts(
         decisions=dict(record.decisions),
@@ -188,6 +191,6 @@ def _facts(record: RunRecord, folder: Path, allow_changes: bool) -> Facts:
         seconds=dict(record.seconds),
         training=dict(record.training) if (folder / MODEL).is_dir() else {},
         run=record.id,
-        before={"decisions": record.decisions, "data": record.data},
+        before={"decisions": decisions, "data": record.data},
         allow_changes=allow_changes,
     )

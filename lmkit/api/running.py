@@ -20,6 +20,7 @@ from lmkit.plugins import Plugins, installed_plugins
 from lmkit.recipe.schema import Recipe
 from lmkit.records.changes import used_plugins
 from lmkit.records.earlier import Earlier
+from lmkit.records.files import FullDiskError
 from lmkit.records.lease import take_lease
 from lmkit.records.provenance import provenance
 from lmkit.records.record import Failure, RunRecord, State
@@ -205,8 +206,8 @@ def _perform(
         )
         if state == "interrupted":
             cause.args = (f"{str(cause) or 'stopped at once'}; `lmkit resume {folder.name}` goes on with it",)
-        else:
-            state = "failed"
+        elif isinstance(cause, FullDiskError):
+            cause.args = (f"{cause}; `lmkit resume {folder.name}` goes on with it",)
         message = str(cause) or type(cause).__name__
         failure = Failure(
             type=type(cause).__name__, message=redacted(message), stage=facts.stage, step=facts.step or None

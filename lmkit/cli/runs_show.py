@@ -44,8 +44,8 @@ def show_command(wanted: str, folder: Path | None, as_json: bool) -> None:
 
     state = state_of(record.summary(), run)
     say(f"{record.id}  {state}")
-    length = shown_length(sum(record.seconds.values()))
-    say(f"  started   {record.started}, seed {record.seed}, {' → '.join(record.stages)}, {length}")
+    stages, length = " → ".join(record.stages), shown_length(sum(record.seconds.values()))
+    say("  started   " + ", ".join(filter(None, (record.started, f"seed {record.seed}", stages, length))))
     if record.recipe_file:
         say(f"  recipe    {record.recipe_file} {' '.join(record.overrides)}".rstrip())
     if record.reproduces:

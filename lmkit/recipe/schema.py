@@ -67,8 +67,9 @@ class EveryConfig(Settings):
     def _one_is_given(self) -> EveryConfig:
         given = [name for name in ("minutes", "steps", "epochs") if getattr(self, name) is not None]
         if len(given) != 1:
-            told = "none is" if not given else " and ".join(given) + " are"
-            raise ValueError(f"checkpoints are written every so many minutes, steps or epochs; {told} given")
+            told = f"{' and '.join(given) or 'none'} {'are' if given else 'is'} given"
+            way_out = f"; write null for the others, such as {given[-1]}: null" if given else ""
+            raise ValueError(f"checkpoints are written every so many minutes, steps or epochs; {told}{way_out}")
         return self
 
 

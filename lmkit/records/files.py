@@ -78,6 +78,10 @@ def flush(path: Path) -> None:
         os.close(number)
 
 
+class FullDiskError(ResourceError):
+    """The disk, or what a user may take of it, is full: there is nothing wrong but that."""
+
+
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Tell a full or read-only disk as what it is, and where something else is in the place of what is written."""
@@ -86,7 +90,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     except Exception as cause:
         number = _system_error(cause)
         if number in (errno.ENOSPC, errno.EDQUOT):
-            raise ResourceError(
+            raise FullDiskError(
                 f"the disk is full: {path} could not be written; free some space and run again"
             ) from cause
         if number == errno.EFBIG:

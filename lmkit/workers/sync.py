@@ -65,7 +65,7 @@ def sync_run(run_folder: Path) -> Synced:
     with (folder / TRACKERS / LOG).open("a", encoding="utf-8") as log:
         log.write(done.stdout + done.stderr)
     if done.returncode == BUSY:
-        return Synced(reason="another process feeds its trackers now")
+        return Synced(error="another process feeds its trackers now; say it again when that has ended")
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"the process ended with code {done.returncode}"])[-1]
         return Synced(error=f"{last} ({folder / TRACKERS / LOG})")

@@ -134,6 +134,15 @@ def test_show_tells_one_run_in_full(lmkit: Call, runs: Path) -> None:
     assert accuracy.split() == ["accuracy", "0.8123", "0.7900", "–", "0.8300", "0.5800"]
 
 
+def test_show_tells_of_a_run_without_a_length_no_length(lmkit: Call, runs: Path) -> None:
+    record = read_record(runs / FAILED)
+    write_record(runs / FAILED, record.model_copy(update={"seconds": {}}))
+
+    told = lmkit("runs", "show", FAILED).out.splitlines()
+
+    assert "  started   2026-03-01T10:15:00+00:00, seed 7, train → evaluate" in told
+
+
 def test_show_tells_why_a_run_failed_without_a_traceback_where_the_error_says_all(lmkit: Call, runs: Path) -> None:
     (runs / FAILED / "log.txt").write_text("Traceback (most recent call last):\n  File x\nDataError: empty\n")
 

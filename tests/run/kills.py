@@ -91,8 +91,7 @@ def differences(one: Path, other: Path) -> list[str]:
     """In what two runs differ, bit by bit: weights, predictions, results, every logged value but those of `system`."""
     found = [f"state of {run.name}" for run in (one, other) if _record(run)["state"] != "finished"]
     found += [] if _rows(one) == _rows(other) else ["metrics.jsonl"]
-    steps = [(row["step"], row["stage"]) for row in _rows(other)]
-    found += [] if len(steps) == len(set(steps)) or "evaluate" in dict(steps).values() else ["steps logged twice"]
+    found += ["steps logged twice"] if doubled(_rows(other)) else []
     for path in sorted((one / "model").rglob("*")):
         name = path.relative_to(one)
         if path.is_file() and path.read_bytes() != (other / name).read_bytes():
@@ -103,6 +102,12 @@ def differences(one: Path, other: Path) -> list[str]:
     if _results(one) != _results(other):
         found.append("results")
     return found + _state_differences(one / "checkpoints", other / "checkpoints")
+
+
+def doubled(rows: list[dict[str, Any]]) -> bool:
+    """Whether the same values of a step are logged twice; of an evaluation each split has a row of the last step."""
+    logged = [(row["step"], row["stage"], *sorted(row)) for row in rows]
+    return len(logged) != len(set(logged))
 
 
 def _state_differences(one: Path, other: Path) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lmkit.api.logs import logged
+from lmkit.records.files import FullDiskError
 from tests.run.conftest import write_reviews
 from tests.run.full_disks import RECIPE, faults, writes_of
 
@@ -61,6 +62,19 @@ def test_a_log_that_cannot_be_written_ends_nothing_and_prints_nothing(
         logging.getLogger("lmkit").warning("a word")
 
     assert capsys.readouterr().err == ""
+
+
+def test_a_full_disk_is_told_with_the_run_that_can_go_on(recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lmkit import load_recipe, run_recipe
+    from lmkit.run import session
+
+    def full(*_: object) -> None:
+        raise FullDiskError("the disk is full: rows could not be written; free some space and run again")
+
+    monkeypatch.setattr(session, "cached_rows", full)
+
+    with pytest.raises(FullDiskError, match="free some space and run again; `lmkit resume .*-tiny-.*` goes on with it"):
+        run_recipe(load_recipe(recipe_file), base=recipe_file.parent)
 
 
 KINDS = ["runs", "lease", "recipe.yaml", "settings.json", "rows", "tokenizers", "features", "ledger.json"]

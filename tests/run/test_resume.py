@@ -293,6 +293,29 @@ def test_changed_rows_stop_a_resume_until_they_are_allowed(stopped: Path, review
     ]
 
 
+@pytest.mark.slow
+def test_a_setting_that_changed_is_told_once_and_not_what_follows_from_it(stopped: Path) -> None:
+    from lmkit import resume_run
+
+    before = torch.get_num_threads()
+    try:
+        run = resume_run(stopped.name, runs=stopped.parent, overrides=["train.threads=2"], allow_changes=True)
+    finally:
+        torch.set_num_threads(before)
+
+    assert run.record.decisions["threads"] == 2
+    assert run.record.resumed[-1].changes == ("train.threads: 1 → 2",)
+
+
+def test_a_step_that_is_logged_twice_is_seen_whatever_was_evaluated() -> None:
+    steps = [{"step": 2, "stage": "train", "train/loss": 0.5}, {"step": 2, "stage": "validation", "loss": 0.4}]
+    splits = [{"step": 2, "stage": "evaluate", f"{split}/accuracy": 0.5} for split in ("validation", "test")]
+
+    assert not kills.doubled([*steps, *splits])
+    assert kills.doubled([*steps, steps[0], *splits])
+    assert kills.doubled([*steps, *splits, splits[1]])
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -456,7 +479,7 @@ def test_checkpoints_are_written_and_kept_as_the_recipe_says(
 def test_a_checkpoint_is_written_every_so_many_of_one_thing(write: Write) -> None:
     from lmkit import load_recipe
 
-    with pytest.raises(RecipeError, match="steps and epochs are given"):
+    with pytest.raises(RecipeError, match="steps and epochs are given; write null .* such as epochs: null"):
         load_recipe(write(checkpoint="checkpoint: {every: {steps: 4, epochs: 1}}"))
 
 

@@ -63,7 +63,7 @@ def test_a_sync_leaves_a_run_to_the_process_that_feeds_it(tmp_path: Path) -> Non
     mirror = start_mirror(folder)
     eventually(lambda: told(folder))
     record(folder, "finished")
-    assert sync_run(folder).reason == "another process feeds its trackers now"
+    assert sync_run(folder).error == "another process feeds its trackers now; say it again when that has ended"
     assert mirror.finish(seconds=30) == []
 
 
