@@ -147,7 +147,7 @@ class Damage:
         if path.is_dir():
             shutil.rmtree(path)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)
         if self.what == "a folder":
             path.mkdir()
         elif self.what == "a link to itself":
@@ -334,6 +334,8 @@ def test_a_damaged_run_answers_or_is_told_as_such(lmkit: Command, tried: Tried, 
         Damage("log.txt", "a folder"),
         Damage("metrics.jsonl", "a link to itself"),
         Damage("checkpoints", "a file"),
+        Damage("predictions", "a file"),
+        Damage("model", "a file"),
     ],
     ids=str,
 )
