@@ -13,11 +13,11 @@ from lmkit.errors import UsageError
 from lmkit.plugins import installed_plugins
 from lmkit.recipe.schema import Recipe
 from lmkit.records.changes import changes
-from lmkit.records.comparison import Comparison, compare_runs
 from lmkit.records.record import RunRecord
 from lmkit.records.store import find_run, read_summary, runs_folder
 
 if TYPE_CHECKING:
+    from lmkit.records.comparison import Comparison
     from lmkit.run.facts import Facts
     from lmkit.run.progress import Progress
 
@@ -59,6 +59,8 @@ def reproduce_run(
     counts, unless a `tolerance` is given; where either run had an accelerator, values may be off by 1e-3 of
     themselves by default. Trackers are left out. Raises UsageError for a run that is not finished.
     """
+    from lmkit.records.comparison import compare_runs  # numpy, which few commands need
+
     folder = find_run(runs_folder(Path(runs) if runs else None), wanted)
     _refuse_unfinished(folder)
     then = Run(folder).record

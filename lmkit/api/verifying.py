@@ -16,7 +16,6 @@ from lmkit.api.logs import say
 from lmkit.errors import InterruptedRunError, LmkitError, StoppedError, UsageError
 from lmkit.recipe.document import dump_document
 from lmkit.recipe.schema import CheckpointConfig, EveryConfig, Recipe
-from lmkit.records.comparison import Comparison, compare_runs
 from lmkit.records.files import write_text
 from lmkit.records.metrics import read_metrics
 from lmkit.records.record import RunRecord
@@ -25,6 +24,7 @@ from lmkit.run.stopping import Stop
 from lmkit.workers.warm import await_server, start_worker
 
 if TYPE_CHECKING:
+    from lmkit.records.comparison import Comparison
     from lmkit.run.progress import Progress
 
 BETWEEN = 4
@@ -64,6 +64,8 @@ def verify_resume(
     the killed one writes checkpoints more often, so that it gets on. Raises UsageError where the recipe does not run
     through, and StoppedError when it was asked to stop: then nothing of it is kept.
     """
+    from lmkit.records.comparison import compare_runs  # numpy, which few commands need
+
     folder = _new_folder()
     stop = Stop()
     attempts = _Attempts(folder, Path(base).resolve(), recipe.name, seed, stop)
