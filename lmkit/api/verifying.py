@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -108,7 +107,8 @@ class _Attempts:
 
     def whole(self, recipe: Recipe) -> float:
         """Run the recipe undisturbed; the seconds that it took, when the imports were done."""
-        self._await_server()
+        with self._stop.waiting():
+            await_server(self._stop)
         began = time.monotonic()
         self._finish("whole", self._start("whole", recipe))
         return time.monotonic() - began
@@ -162,15 +162,6 @@ class _Attempts:
             self._latest = start_worker("attempt", *arguments, log=self.folder / f"{name}.log")
         self._stop.check()
         return self._latest
-
-    def _await_server(self) -> None:
-        """Wait for the imports, which are not part of an attempt. Raises InterruptedRunError where that is stopped."""
-        server = threading.Thread(target=await_server, daemon=True)
-        with self._stop.waiting():
-            server.start()
-            while server.is_alive() and not self._stop.asked:
-                server.join(0.1)
-        self._stop.check()
 
     def _finish(self, name: str, process: BaseProcess) -> None:
         """Wait for an attempt's end. Raises UsageError where it failed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Sequence
 from itertools import takewhile
@@ -41,7 +40,7 @@ class LocalExecutor:
         """`folder` is the sweep's, `base` what the recipe's paths are relative to, `measure` the objective on the
         validation split, `gpus` the names of the GPUs to share out, by default all that this process may use."""
         self._stop = stop
-        self._server = threading.Thread(target=await_server, daemon=True)
+        self._has_server = False
         self._folder = folder
         self._base = base
         self._measure = measure
@@ -55,7 +54,9 @@ class LocalExecutor:
 
     def start(self, job: Job) -> None:
         """Begin a job. Raises InterruptedRunError when it is to stop while the first one waits for the server."""
-        self._await_server()
+        if not self._has_server:
+            await_server(self._stop)
+            self._has_server = True
         file = self._folder / WORK / f"{job.name}.yaml"
         write_text(file, dump_document(job.recipe.model_dump(mode="json")))
         self._await_orphan(job.name)
@@ -74,13 +75,6 @@ class LocalExecutor:
         for _, process in self._running.values():
             if process.pid is not None:
                 os.kill(process.pid, signal.SIGTERM)
-
-    def _await_server(self) -> None:
-        if self._server.ident is None:
-            self._server.start()
-        while self._server.is_alive() and not self._stop.asked:
-            self._server.join(0.1)
-        self._stop.check()
 
     def _await_orphan(self, name: str) -> None:
         begun = find_begun(self._folder / RUNS, name)

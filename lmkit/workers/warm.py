@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lmkit.errors import ResourceError
+from lmkit.run.stopping import Stop
 from lmkit.workers.__main__ import main
 
 PRELOADED = "lmkit.workers.preloaded"
@@ -42,9 +43,14 @@ def start_worker(job: str, *arguments: str, log: Path, variables: Mapping[str, s
     return _started(_work, (job, *arguments), place, str(log.resolve()))
 
 
-def await_server() -> None:
-    """Wait until the server has done its imports, which takes seconds the first time."""
-    _started(_nothing).join()
+def await_server(stop: Stop) -> None:
+    """Wait until the server has done its imports, which takes seconds the first time. Raises InterruptedRunError when
+    it is to stop; `stop` is to be waiting."""
+    server = threading.Thread(target=lambda: _started(_nothing).join(), daemon=True)
+    server.start()
+    while server.is_alive() and not stop.asked:
+        server.join(0.1)
+    stop.check()
 
 
 def _nothing() -> None: ...
