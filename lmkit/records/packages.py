@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from email import message_from_string
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, distributions
 
 COMPUTING = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "scipy", "pyarrow")
@@ -14,7 +15,12 @@ SHOWING = ("rich", "typer", "wandb")
 
 
 def installed_packages() -> dict[str, str]:
-    """The version of every installed package, by its name."""
+    """The version of every installed package, by its name; looked up once."""
+    return dict(_installed())
+
+
+@cache
+def _installed() -> Mapping[str, str]:
     found: dict[str, str] = {}
     for dist in distributions():
         # Its description, which `dist.metadata` would parse as well, begins with the first empty line.

@@ -1,7 +1,7 @@
 """Preloaded: importing this module imports all that a run needs, which the server of warm workers does once.
 
-The process becomes a group of its own, so that a Ctrl-C at the terminal is for the program alone, which sees to its
-workers.
+The plugins that are installed are among it, and local files are not, since these may do what they like. The process
+becomes a group of its own, so that a Ctrl-C at the terminal is for the program alone, which sees to its workers.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ import os
 from contextlib import suppress
 from importlib import import_module
 
+from lmkit.plugins import installed_plugins
+from lmkit.plugins.installed import FILES
+from lmkit.records.packages import installed_packages
 from lmkit.workers.imports import quick_imports
 
 MODULES = [
@@ -30,3 +33,6 @@ with quick_imports():
     for module in MODULES:
         with suppress(ImportError):
             import_module(module)
+    if not os.environ.get(FILES):
+        installed_plugins()
+    installed_packages()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ from pathlib import Path
 
 import lmkit.workers.preloaded
 
+assert not Path("imported").exists()  # a local file does what it likes, and not in the server
 before = {name.partition(".")[0] for name in sys.modules}
 import lmkit
 
@@ -41,8 +43,13 @@ def test_a_run_in_a_warm_process_imports_no_large_package(tmp_path: Path) -> Non
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "recipe.yaml").write_text(RECIPE)
 
-    done = subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path, capture_output=True, text=True, check=True)
+    (tmp_path / "local.py").write_text("open('imported', 'w')\n")
+    environment = os.environ | {"LMKIT_PLUGINS": str(tmp_path / "local.py")}
+
+    done = subprocess.run(
+        [sys.executable, "-c", RUN], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
 
     large = {"numpy", "pandas", "pyarrow", "pytorch_lightning", "scipy", "sklearn", "tokenizers", "transformers"}
     assert large.isdisjoint(done.stdout.split())
-    assert (tmp_path / "runs").exists()
+    assert (tmp_path / "runs").exists() and (tmp_path / "imported").exists()
