@@ -42,7 +42,7 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
         given.append(variables.get(VISIBLE))
 
     monkeypatch.setattr(local, "start_worker", start)
-    monkeypatch.setattr(local, "await_server", lambda: None)
+    monkeypatch.setattr(local, "await_server", lambda stop: None)
 
     def found(slots: int, gpus: list[str] | None, *overrides: str) -> list[str | None]:
         recipe = load_recipe(tmp_path / "films.yaml", overrides, catalog)
