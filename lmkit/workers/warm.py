@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,9 @@ PRELOADED = "lmkit.workers.preloaded"
 
 TRIES = 3
 """How often a process is asked of the server, which another replaces where it is gone."""
+
+LONGEST = 64
+"""Signs that a temporary folder's name may have: a socket's has at most 104 on some systems, 107 on others."""
 
 SERVER_GONE = 255
 """The exit code that multiprocessing gives a worker whose server is gone, so that nobody knows its own."""
@@ -62,7 +66,7 @@ def _started(work: Callable[..., None], *arguments: Any) -> BaseProcess:
     while True:
         process = _context().Process(target=work, args=arguments, daemon=work is _nothing)
         try:
-            with _nothing_of_the_program():
+            with _nothing_of_the_program(), _short_folder():
                 process.start()
             return process
         except (EOFError, ConnectionError) as cause:
@@ -94,6 +98,21 @@ def _nothing_of_the_program() -> Iterator[None]:
         program.__spec__ = spec
         if file is not None:
             program.__file__ = file
+
+
+@contextmanager
+def _short_folder() -> Iterator[None]:
+    """Have the server's socket made in /tmp where the temporary folder's name is too long for one's name.
+
+    The first process that is started makes it, for all that follow.
+    """
+    before = tempfile.gettempdir()
+    if len(before) > LONGEST:
+        tempfile.tempdir = "/tmp"
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _work(command: tuple[str, ...], place: tuple[Mapping[str, str], str], log: str) -> None:

@@ -106,16 +106,17 @@ def test_a_recipe_that_does_not_run_through_is_told_with_the_cause(
 def test_a_verification_that_is_stopped_says_so_in_a_line_and_leaves_nothing(
     recipe_file: Path, tmp_path: Path, number: int, name: str
 ) -> None:
-    (tmp_path / "temporary").mkdir()
+    temporary = tmp_path / f"a folder whose name is {'very ' * 12}long"  # too long for a socket in it
+    temporary.mkdir()
     verifying = subprocess.Popen(
         [sys.executable, "-m", "lmkit", "verify-resume", str(recipe_file), "train.epochs=200"],
-        env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
+        env=os.environ | {"TMPDIR": str(temporary)},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
-    while not list((tmp_path / "temporary").glob("lmkit-verify-resume-*/whole/*/metrics.jsonl")):
+    while not list(temporary.glob("lmkit-verify-resume-*/whole/*/metrics.jsonl")):
         assert verifying.poll() is None
         time.sleep(0.05)
 
@@ -123,4 +124,4 @@ def test_a_verification_that_is_stopped_says_so_in_a_line_and_leaves_nothing(
     _, told = verifying.communicate(timeout=60)
 
     assert (verifying.returncode, told) == (130, f"stopped by {name}; nothing of the runs is kept\n")
-    assert not list((tmp_path / "temporary").glob("lmkit-*"))
+    assert not list(temporary.glob("lmkit-*"))
