@@ -228,7 +228,7 @@ def search_position(board: Board, trials: int | None) -> Position:
     done = board.finished + board.failed
     best = [] if board.best is None else [f"best {board.best.value:.4f} (trial {board.best.number})"]
     note = "  ".join([*_running(len(board.running), board.failed), *best])
-    left = None if trials is None else _left(board.seconds, board.ended_here, trials - done)
+    left = None if trials is None else _left(board, trials - done)
     steps = max(trials, done) if trials else 0  # a search may be asked for fewer than there are
     return Position("sweep", done, steps, unit="trial", note=note, remaining=left)
 
@@ -236,7 +236,7 @@ def search_position(board: Board, trials: int | None) -> Position:
 def confirm_position(stand: Confirming) -> Position:
     """A confirmation as a line."""
     note = "  ".join(_running(stand.running, stand.failed))
-    left = _left(stand.seconds, stand.ended_here, stand.total - stand.ended)
+    left = _left(stand, stand.total - stand.ended)
     return Position("confirm", stand.ended, stand.total, unit="run", note=note, remaining=left)
 
 
@@ -244,9 +244,12 @@ def _running(running: int, failed: int) -> list[str]:
     return [f"{running} running", *([f"{failed} failed"] if failed else [])]
 
 
-def _left(seconds: float, ended: int, rest: int) -> float | None:
+def _left(stand: Board | Confirming, rest: int) -> float | None:
     """Seconds until the rest has ended, if that takes as long as what has."""
-    return seconds / ended * max(0, rest) if ended else None
+    if not stand.ended_here:
+        return None
+    each = (stand.seconds - stand.since) / stand.ended_here
+    return max(0.0, each * max(0, rest) - stand.since)
 
 
 def _drop_models(folder: Path, runs: Iterable[str]) -> None:

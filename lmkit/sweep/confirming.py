@@ -31,6 +31,8 @@ class Confirming:
     """Since it was begun or gone on with."""
     ended_here: int
     """Runs that have ended in these."""
+    since: float = 0.0
+    """Seconds since the last of these ended."""
 
 
 def confirm(
@@ -67,6 +69,7 @@ def confirm(
         waiting = [(point, seed) for point, seed in pairs if (_number(point), seed) not in known]
         total = len(pairs)
         begun: dict[str, tuple[Trial | None, int]] = {}
+        ends = [time.monotonic()]  # the beginning, then each run's end
 
         def next_job() -> Job | None:
             if not waiting:
@@ -81,15 +84,17 @@ def confirm(
             facts = {"point": _number(point), "seed": seed, "value": ended.value, "run": ended.run}
             journal.add("confirmed", **facts, error=ended.error)
             known[_number(point), seed] = ended.value
+            ends.append(time.monotonic())
             if ended.run is not None:
                 drop(ended.run)
 
-        begin, before = time.monotonic(), total - len(waiting)
-
         def tell_running(running: Collection[str]) -> None:
-            ended = [known[at] for at in map(_at, pairs) if at in known]
-            seconds = time.monotonic() - begin
-            tell(Confirming(len(running), len(ended), ended.count(None), total, seconds, len(ended) - before))
+            ended, now = [known[at] for at in map(_at, pairs) if at in known], time.monotonic()
+            tell(
+                Confirming(
+                    len(running), len(ended), ended.count(None), total, now - ends[0], len(ends) - 1, now - ends[-1]
+                )
+            )
 
         done = dispatch(executor, stop, next_job, take, tell=tell_running)
         return known if done else None

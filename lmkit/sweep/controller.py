@@ -30,6 +30,8 @@ class Board:
     """Of this controller."""
     ended_here: int
     """Trials that ended under this controller."""
+    since: float = 0.0
+    """Seconds since the last of these ended."""
 
 
 @dataclass(slots=True)
@@ -79,7 +81,7 @@ class Controller:
         self._best: list[Trial] = []
         self._open: dict[int, _Open] = {}
         self._exhausted = False
-        self._began = time.monotonic()
+        self._began = self._ended_at = time.monotonic()
 
     def run(self, *, retry_failed: bool = False, seconds: float | None = None) -> None:
         """Go on with the search until its end, until no trial may begin any more since `seconds` are over, those of
@@ -145,7 +147,7 @@ class Controller:
             told = "; ".join(dict.fromkeys(f"{fault.path}: {fault.message}" for fault in error.faults))
             self._journal.add("failed", trial=trial.number, error=told, values=[], runs=[], seconds=0.0)
             self._failed += 1
-            self._ended_here += 1
+            self._count_end()
             return
         self._open[trial.number] = _Open(trial, tuple(job.name for job in jobs), jobs)
 
@@ -178,7 +180,7 @@ class Controller:
             "seconds": round(sum(one.seconds for one in ended), 3),
         }
         del self._open[under_way.trial.number]
-        self._ended_here += 1
+        self._count_end()
         trial = replace(under_way.trial, values=tuple(values), runs=tuple(came["runs"]), seconds=came["seconds"])
         if errors:
             self._journal.add("failed", trial=trial.number, error=errors[0], **came)
@@ -190,6 +192,10 @@ class Controller:
         self._finished += 1
         self._rank(replace(trial, state="finished", value=value))
 
+    def _count_end(self) -> None:
+        self._ended_here += 1
+        self._ended_at = time.monotonic()
+
     def _rank(self, trial: Trial) -> None:
         """Put a finished trial among the best, and drop what is not one of them."""
         before, self._best = self._best, best_trials([*self._best, trial], self._direction, self._kept)
@@ -199,9 +205,9 @@ class Controller:
 
     def _tell_board(self, names: Collection[str]) -> None:
         running = [number for number, each in self._open.items() if not each.running.isdisjoint(names)]
-        seconds = time.monotonic() - self._began
-        best = self._best[0] if self._best else None
-        self._tell(Board(tuple(sorted(running)), self._finished, self._failed, best, seconds, self._ended_here))
+        now, best = time.monotonic(), self._best[0] if self._best else None
+        seconds, since = now - self._began, now - self._ended_at
+        self._tell(Board(tuple(sorted(running)), self._finished, self._failed, best, seconds, self._ended_here, since))
 
 
 def worked(folder: Path) -> float:

@@ -17,8 +17,8 @@ from lmkit.sweep.trials import Trial
 BEST = Trial(14, {}, "finished", 0.8125)
 
 POSITIONS = {
-    "sweep  trial 116/120  2 running  11 failed  best 0.8125 (trial 14)  1:02 left": search_position(
-        Board((117, 118), finished=105, failed=11, best=BEST, seconds=620.0, ended_here=40), 120
+    "sweep  trial 116/120  2 running  11 failed  best 0.8125 (trial 14)  0:42 left": search_position(
+        Board((117, 118), finished=105, failed=11, best=BEST, seconds=640.0, ended_here=40, since=20.0), 120
     ),
     "sweep  2 running  best 0.8125 (trial 14)": search_position(Board((3, 4), 2, 0, BEST, 5.0, 0), None),
     "confirm  run 4/12  2 running  1 failed  1:20 left": confirm_position(Confirming(2, 4, 1, 12, 40.0, 4)),
