@@ -57,6 +57,7 @@ def sweep_command(
     except KeyboardInterrupt as cause:
         raise StoppedError("stopped at once; the same command goes on with the sweep") from cause
     if quiet:
+        result.write_page()
         print(result.folder)
     else:
         tell_sweep(result, console)

@@ -143,6 +143,7 @@ def test_a_worker_that_somebody_stops_goes_on_at_once(start: Callable[..., Start
     started.end()
 
     assert started.process.returncode == 0
+    assert (started.folder / "runs" / "sweeps" / "swept" / "report.html").exists()  # also of a quiet command
     assert states(started) == ["finished"] * 6
 
 
