@@ -18,7 +18,7 @@ from lmkit.records.lease import take_lease
 from lmkit.records.store import MODEL, read_summary, runs_folder
 from lmkit.run.progress import NoProgress, Position, Progress
 from lmkit.run.stopping import Stop
-from lmkit.sweep.confirming import Confirming, confirm, confirmed, read_confirmation
+from lmkit.sweep.confirming import Confirming, confirm, confirmed, is_confirmed, read_confirmation
 from lmkit.sweep.controller import Board, Controller
 from lmkit.sweep.folder import RUNS, Spec, begin_sweep, find_sweep, read_spec, spec_of, sweep_folder
 from lmkit.sweep.jobs import confirm_job, trial_jobs
@@ -68,15 +68,11 @@ class SweepResult:
         """The best points of the search on fresh seeds, beside the recipe's own settings; None where these runs are
         not all over, or were not asked for."""
         asked = read_confirmation(self.folder)
-        if asked is None:
-            return None
-        numbers, seeds = asked
-        known = confirmed(self.folder)
-        if any((number, seed) not in known for number in (None, *numbers) for seed in seeds):
+        if asked is None or not is_confirmed(self.folder, *asked):
             return None
         from lmkit.sweep.winners import judge_winners
 
-        spec = self.spec
+        (numbers, seeds), known, spec = asked, confirmed(self.folder), self.spec
         by_number = {trial.number: trial for trial in self.trials() if trial.number in numbers}
         return judge_winners(
             [by_number[number] for number in numbers],

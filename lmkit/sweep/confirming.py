@@ -46,11 +46,11 @@ def confirm(
     drop: Callable[[str], None] = lambda run: None,
     *,
     retry_failed: bool = False,
-) -> dict[tuple[Point, int], float | None] | None:
-    """The objective of each point, and of the recipe's own settings, on each seed; None of a run that failed.
+) -> None:
+    """Train each point, and the recipe's own settings, on each seed, until it is asked to stop.
 
     What is in the journal already is not done again, unless it failed and is to be tried again. `drop` is called with
-    each run that is over. None where it was asked to stop.
+    each run that is over.
     """
     journal = Journal(folder)
     try:
@@ -96,8 +96,7 @@ def confirm(
                 )
             )
 
-        done = dispatch(executor, stop, next_job, take, tell=tell_running)
-        return known if done else None
+        dispatch(executor, stop, next_job, take, tell=tell_running)
     finally:
         journal.close()
 
@@ -109,6 +108,12 @@ def read_confirmation(folder: Path) -> tuple[list[int], list[int]] | None:
         if event["event"] == "confirm":
             found = event["points"], event["seeds"]
     return found
+
+
+def is_confirmed(folder: Path, points: Sequence[int], seeds: Sequence[int]) -> bool:
+    """Whether these points, and the recipe's own settings, are over on all these seeds."""
+    known = confirmed(folder)
+    return all((point, seed) in known for point in (None, *points) for seed in seeds)
 
 
 def confirmed(folder: Path) -> dict[tuple[Point, int], float | None]:

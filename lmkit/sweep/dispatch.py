@@ -23,9 +23,9 @@ def dispatch(
     *,
     tell: Callable[[Collection[str]], None],
     died: Callable[[Ended], None] = lambda ended: None,
-) -> bool:
-    """Keep the executor's slots filled with what `next_job` gives, until that is None and all has ended; False where
-    it was asked to stop before.
+) -> None:
+    """Keep the executor's slots filled with what `next_job` gives, until that is None or it is asked to stop, and all
+    has ended.
 
     `take` is called with what came of each job, but for those that are stopped with the rest, and those that are begun
     again, of which `died` is told; `tell` with the names of those that run, at least every half second.
@@ -46,7 +46,7 @@ def dispatch(
             executor.start(job)
         tell(running)
         if not running:
-            return not stop.asked
+            return
         for ended in executor.ended(POLL):
             job = running.pop(ended.name)
             if ended.stopped or ended.died:

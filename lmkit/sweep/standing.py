@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lmkit.sweep.confirming import Point, confirmed, read_confirmation
+from lmkit.sweep.confirming import Point, is_confirmed, read_confirmation
 from lmkit.sweep.controller import worked
 from lmkit.sweep.folder import Spec
 from lmkit.sweep.journal import read_events, read_trials
@@ -76,7 +76,7 @@ def read_standing(folder: Path, spec: Spec) -> Standing:
         counts[trial.state] += 1
         best = best_trials([*best, trial], spec.direction, max(wanted or 1, len(asked[0]) if asked else 1))
     points = asked[0] if asked else []
-    complete = asked is not None and _is_complete(folder, *asked)
+    complete = asked is not None and is_confirmed(folder, *asked)
     old = complete and {*points} != {trial.number for trial in best[: len(points)]}
     seeds = len(asked[1]) if asked else 0
     as_asked = len(points) == min(wanted or 0, len(best)) and seeds == spec.settings.get("confirm.seeds")
@@ -110,11 +110,6 @@ def failed_confirmations(folder: Path) -> Iterator[FailedConfirmation]:
         for seed in asked[1]:
             if (error := errors.get((point, seed))) is not None:
                 yield FailedConfirmation(point, seed, error)
-
-
-def _is_complete(folder: Path, points: list[int], seeds: list[int]) -> bool:
-    known = confirmed(folder)
-    return all((point, seed) in known for point in (None, *points) for seed in seeds)
 
 
 def _finished_before_confirming(folder: Path) -> int:
