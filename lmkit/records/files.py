@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import math
 import os
@@ -18,6 +19,18 @@ from lmkit.redaction import redacted_value
 
 IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP)
 """What the system says where a folder is in place of a file, a file in place of a folder, or a link leads nowhere."""
+
+CHECKSUM = "checksum"
+"""The key under which a JSON object has its checksum."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says when a disk, or a user's quota, is full."""
+
+DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+"""What the system says when too many files are open."""
+
+MACHINE = (*FULL, *DESCRIPTORS, errno.EROFS, errno.EIO)
+"""Errors that come from the machine, whatever the program was doing."""
 
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
@@ -38,13 +51,41 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def read_json(path: Path | str) -> Any:
-    """What a JSON file holds. Raises OSError, and ValueError for one that is damaged or nested without end."""
+    """Return what a JSON file holds. Raises OSError, and ValueError if it is damaged, nested too deep, or not what
+    `write_json` wrote with a checksum."""
     with open(path, "rb", buffering=0) as file:  # a Path takes as long as the rest
         content = file.read()
+    return parse_checked(content)
+
+
+def parse_json(content: bytes | str) -> Any:
+    """Return the value of a JSON text. Raises ValueError if it is damaged or nested too deep."""
     try:
         return json.loads(content)
     except RecursionError as cause:
         raise ValueError("it is nested too deep") from cause
+
+
+def parse_checked(content: bytes | str) -> Any:
+    """Return the value of a JSON text, without its checksum. Raises ValueError if the checksum does not match.
+
+    A text without a checksum is accepted: an earlier lmkit wrote none.
+    """
+    value = parse_json(content)
+    if isinstance(value, dict) and CHECKSUM in value:
+        kept = value.pop(CHECKSUM)
+        if kept != checksum(value):
+            raise ValueError("it is not as it was written: its checksum does not match")
+    return value
+
+
+def checksum(value: Any) -> str:
+    """Return the checksum of a JSON value."""
+    try:
+        text = json.dumps(value, separators=(",", ":"))
+    except RecursionError as cause:
+        raise ValueError("it is nested too deep") from cause
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def drop_torn(folder: Path) -> None:
@@ -60,13 +101,18 @@ def write_text(path: Path, text: str) -> None:
     write_atomic(path, lambda temporary: _put(temporary, text))
 
 
-def write_json(path: Path, value: Any, *, rows: bool = False) -> None:
+def write_json(path: Path, value: Any, *, rows: bool = False, checked: bool = False) -> None:
     """Write `value` as JSON, redacted unless it tells of rows, which are never changed.
 
-    A number that is not finite becomes null, since JSON has no word for it.
+    A number that is not finite becomes null, since JSON has no word for it. With `checked`, the object gets a checksum
+    as its last key, which `read_json` verifies.
     """
     value = finite(value) if rows else redacted_value(finite(value))
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    if checked:
+        value = json.loads(text)  # as a reader finds it
+        text = json.dumps(value | {CHECKSUM: checksum(value)}, indent=2, ensure_ascii=False)
+    write_text(path, text + "\n")
 
 
 def flush(path: Path) -> None:
@@ -78,18 +124,23 @@ def flush(path: Path) -> None:
         os.close(number)
 
 
-class FullDiskError(ResourceError):
-    """The disk, or what a user may take of it, is full: there is nothing wrong but that."""
+class DiskError(ResourceError):
+    """The disk refused a file. It would have refused any file, so nothing else is wrong."""
+
+
+class FullDiskError(DiskError):
+    """The disk, or the user's quota, is full."""
 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Tell a full or read-only disk as what it is, and where something else is in the place of what is written."""
+    """Raise DiskError for a disk that is full, read-only or broken, and UsageError if something else is in the place
+    of the file."""
     try:
         yield
     except Exception as cause:
-        number = _system_error(cause)
-        if number in (errno.ENOSPC, errno.EDQUOT):
+        number = system_error(cause)
+        if number in FULL:
             raise FullDiskError(
                 f"the disk is full: {path} could not be written; free some space and run again"
             ) from cause
@@ -98,15 +149,36 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"{path} could not be written: it outgrew what its disk, or `ulimit -f`, allows a file"
             ) from cause
         if number in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise ResourceError(
+            raise DiskError(
                 f"{path} may not be written ({os.strerror(number)}); choose another folder with --runs, "
                 "or with LMKIT_CACHE for the cache"
             ) from cause
+        if number in (errno.EIO, *DESCRIPTORS):
+            raise DiskError(f"{path} could not be written: {machine_fault(number)}") from cause
         if number in IN_THE_WAY and (place := _place(cause, path)) is not None:
             raise UsageError(
                 f"{place} is damaged, it could not be written: {os.strerror(number)}; move away what is in its place"
             ) from cause
         raise
+
+
+def machine_fault(number: int) -> str:
+    """Say in words what the machine refused, and the way out."""
+    if number in FULL:
+        return f"the disk is full ({os.strerror(number)}); free some space and run again"
+    if number in DESCRIPTORS:
+        return f"too many files are open ({os.strerror(number)}); raise the limit with `ulimit -n` and run again"
+    if number == errno.EIO:
+        return f"the disk failed ({os.strerror(number)}); see the system's log, and run again when it is mended"
+    return f"the disk is read-only ({os.strerror(number)}); choose another folder, or have it mounted for writing"
+
+
+def system_error(cause: BaseException) -> int | None:
+    """Return the system's number for an error. Libraries written in Rust give it in words."""
+    if isinstance(cause, OSError):
+        return cause.errno
+    told = re.search(r"\(os error (\d+)\)", str(cause))
+    return int(told[1]) if told else None
 
 
 def finite(value: Any) -> Any:
@@ -126,14 +198,6 @@ def _place(cause: Exception, path: Path) -> Path | None:
         return None
     place = Path(named)
     return place if place == path or place in path.parents or path in place.parents else None
-
-
-def _system_error(cause: Exception) -> int | None:
-    """The system's number for what went wrong; libraries written in Rust tell it in words."""
-    if isinstance(cause, OSError):
-        return cause.errno
-    told = re.search(r"\(os error (\d+)\)", str(cause))
-    return int(told[1]) if told else None
 
 
 def _put(path: Path, text: str) -> None:

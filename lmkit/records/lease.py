@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lmkit.errors import ResourceError, UsageError
-from lmkit.records.files import disk_errors
+from lmkit.records.files import disk_errors, parse_json
 from lmkit.records.process import lives, this_process
 
 LEASE = "lease"
@@ -217,7 +217,7 @@ def _owner(file: int) -> Owner | None:
     """The process that an open lease names; None where it is empty or damaged."""
     os.lseek(file, 0, os.SEEK_SET)
     try:
-        process = json.loads(os.read(file, 1 << 16).partition(b"\n")[0])
+        process = parse_json(os.read(file, 1 << 16).partition(b"\n")[0])
     except ValueError:
         return None
     age = max(0.0, time.time() - os.fstat(file).st_mtime)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lmkit.errors import UsageError
-from lmkit.records.files import disk_errors, write_text
+from lmkit.records.files import disk_errors, parse_json, write_text
 
 
 class MetricsWriter:
@@ -88,8 +88,8 @@ def read_metrics(path: Path, start: int = 0) -> Iterator[dict[str, Any]]:
 
 def _row(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as cause:
+        row = parse_json(line)
+    except ValueError as cause:
         raise UsageError(f"this run's metrics are damaged: {path}:{number + 1}: {cause}") from cause
     if not isinstance(row, dict):
         raise UsageError(f"this run's metrics are damaged: {path}:{number + 1}: a row is an object")

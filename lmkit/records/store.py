@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmkit.errors import UsageError
-from lmkit.records.files import disk_errors, read_json, write_json, write_text
+from lmkit.records.files import disk_errors, parse_checked, read_json, write_json, write_text
 from lmkit.records.lease import LEASE, read_owner
 from lmkit.records.process import lives
 from lmkit.redaction import redacted, redacted_value
@@ -89,25 +89,27 @@ def create_run(runs: Path, name: str) -> Path:
 def write_record(folder: Path, record: RunRecord) -> None:
     """Keep the record and its summary; what is told in the record's own words is redacted."""
     told = redacted_value(record.model_dump(mode="json", include=OWN_WORDS), "records")
-    write_json(folder / RECORD, record.model_dump(mode="json") | told)
+    write_json(folder / RECORD, record.model_dump(mode="json") | told, checked=True)
     write_summary(folder, record)
 
 
 def write_summary(folder: Path, record: RunRecord) -> None:
     """Keep what listings tell of a run."""
-    write_json(
-        folder / SUMMARY, record.summary() | ({"failure": redacted(record.failure.message)} if record.failure else {})
-    )
+    failure = {"failure": redacted(record.failure.message)} if record.failure else {}
+    write_json(folder / SUMMARY, record.summary() | failure, checked=True)
 
 
 def read_record(folder: Path) -> RunRecord:
-    """The record of a run. Raises UsageError for a damaged one or one of another format."""
+    """Return the record of a run. Raises UsageError if it is damaged, changed or of another format."""
     from pydantic import ValidationError
 
     from lmkit.records.record import RunRecord
 
     try:
-        return RunRecord.model_validate_json((folder / RECORD).read_bytes())
+        content = (folder / RECORD).read_bytes()
+        record = RunRecord.model_validate_json(content)
+        parse_checked(content)
+        return record
     except ValidationError as cause:
         fault = cause.errors(include_url=False)[0]
         if fault["loc"] == ("format",):
@@ -116,6 +118,8 @@ def read_record(folder: Path) -> RunRecord:
             path = ".".join(map(str, fault["loc"]))
             message = f"this run's record is damaged: {folder / RECORD}: {path + ': ' if path else ''}{fault['msg']}"
         raise UsageError(message) from cause
+    except ValueError as cause:
+        raise UsageError(f"this run's record is damaged: {folder / RECORD}: {cause}") from cause
     except FileNotFoundError as cause:
         if not (folder / METRICS).exists():
             raise UsageError(_unbegun(folder)) from cause

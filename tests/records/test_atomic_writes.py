@@ -16,7 +16,7 @@ import pytest
 
 from lmkit.errors import ResourceError, UsageError
 from lmkit.records import files
-from lmkit.records.files import disk_errors, write_atomic, write_json, write_text
+from lmkit.records.files import disk_errors, read_json, write_atomic, write_json, write_text
 
 
 def test_a_file_is_written_with_the_folders_above_it(tmp_path: Path) -> None:
@@ -120,6 +120,19 @@ def test_a_place_where_one_may_not_write_is_told_with_the_way_out(tmp_path: Path
         raise OSError(number, os.strerror(number))
 
 
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (errno.EIO, "could not be written: the disk failed .*; see the system's log, and run again when it is mended"),
+        (errno.EMFILE, "could not be written: too many files are open .*; raise the limit with `ulimit -n`"),
+        (errno.ENFILE, "could not be written: too many files are open .*; raise the limit with `ulimit -n`"),
+    ],
+)
+def test_a_machine_that_refuses_files_is_named_with_the_way_out(tmp_path: Path, number: int, told: str) -> None:
+    with pytest.raises(ResourceError, match=told), disk_errors(tmp_path):
+        raise OSError(number, os.strerror(number))
+
+
 def test_a_file_that_may_not_grow_is_told_as_that(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match="outgrew what its disk, or `ulimit -f`, allows"), disk_errors(tmp_path):
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
@@ -176,3 +189,27 @@ def test_a_number_that_json_has_no_word_for_is_null(tmp_path: Path) -> None:
     write_json(path, {"a": math.nan, "b": [math.inf, (-math.inf, 1.0)]})
 
     assert json.loads(path.read_text(), parse_constant=pytest.fail) == {"a": None, "b": [None, [None, 1.0]]}
+
+
+def test_a_file_with_a_checksum_is_read_without_it_and_refused_after_any_change(tmp_path: Path) -> None:
+    path, value = tmp_path / "facts.json", {"b": "caf\u00e9", "a": [1, 2.5, None, 1e-07], "c": {"d": True}}
+    write_json(path, value, checked=True)
+    content = path.read_bytes()
+
+    assert read_json(path) == value
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        try:
+            found = read_json(path)
+        except ValueError:
+            continue
+        found = {key: found[key] for key in value}  # the key of the checksum itself may have another name
+        assert found == value
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000])
+def test_json_that_is_nested_too_deep_is_a_damaged_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "facts.json").write_text(text)
+
+    with pytest.raises(ValueError, match="nested too deep"):
+        read_json(tmp_path / "facts.json")
