@@ -18,7 +18,7 @@ import lmkit
 from lmkit.catalog import BUILTIN
 from lmkit.component import Component
 from lmkit.kinds import KINDS
-from lmkit.kinds.metric import MetricConfig
+from lmkit.kinds.metric import Columns, MetricConfig
 from lmkit.kinds.model import Batch, Head, ModelConfig, Output
 from lmkit.kinds.optimizer import OptimizerConfig
 from lmkit.kinds.perturbation import Perturbation, PerturbationConfig
@@ -113,7 +113,7 @@ class TestWandb(TrackerContract):
 
 class Labels(MetricContract):
     labels = ("film", "book", "play")
-    predictions = ("film", "book", "film", "play", "play")
+    predictions = {"prediction": ("film", "book", "film", "play", "play")}
     references = ("film", "book", "book", "play", "film")
 
 
@@ -124,7 +124,7 @@ class TestAccuracy(Labels):
 class TestAccuracyOfTags(MetricContract):
     component = builtin("metric", "accuracy")
     labels = ("O", "B-PER", "I-PER")
-    predictions = (["O", "B-PER"], ["O"], ["O", "O", "I-PER"])
+    predictions = {"prediction": (["O", "B-PER"], ["O"], ["O", "O", "I-PER"])}
     references = (["O", "B-PER"], ["B-PER"], ["O", "B-PER", "I-PER"])
 
 
@@ -155,7 +155,7 @@ class TestSpanF1(TestAccuracyOfTags):
 
 
 class Texts(MetricContract):
-    predictions = ("le film est bon", "un livre", "la fin de la pi\u00e8ce est triste")
+    predictions = {"prediction": ("le film est bon", "un livre", "la fin de la pi\u00e8ce est triste")}
     references = ("le film est bon", "un beau livre", "la fin de cette pi\u00e8ce est triste")
 
 
@@ -292,13 +292,17 @@ class CrookedConfig(MetricConfig):
     fault: str = ""
     """What is wrong with it."""
 
+    whole: bool = False
+    """Whether it is computed from all rows instead of their sum."""
+
 
 class Crooked:
     def __init__(self, fault: str) -> None:
         self.fault = fault
 
-    def statistics(self, predictions: Sequence[Any], references: Sequence[Any]) -> NDArray[np.float64]:
-        right = np.array([[p == r, 1] for p, r in zip(predictions, references, strict=True)], np.float64)
+    def statistics(self, predictions: Columns, references: Sequence[Any]) -> NDArray[np.float64]:
+        pairs = zip(predictions["prediction"], references, strict=True)
+        right = np.array([[p == r, 1] for p, r in pairs], np.float64).reshape(-1, 2)
         if self.fault == "one sum for all":
             return right.sum(0, keepdims=True)
         if self.fault == "rows that know of others":
@@ -307,35 +311,47 @@ class Crooked:
 
     def compute(self, total: NDArray[np.float64]) -> Mapping[str, float]:
         share = float(total[0] / total[1]) if total[1] else 0.0
-        if self.fault == "changed statistics":
-            total += 1
         if self.fault == "another name":
             return {"accuracy": share}
         return {"crooked": 1 - share if self.fault == "wrong direction" else share}
 
 
+class CrookedWhole(Crooked):
+    """The same, of all rows at once."""
+
+    def compute_rows(self, rows: NDArray[np.float64]) -> Mapping[str, float]:
+        if self.fault == "changed statistics":
+            rows += 1
+        if self.fault == "a value of the first row":
+            return {"crooked": float(rows[0, 0]) if len(rows) else 0.0}
+        return {"crooked": float(rows[:, 0].mean()) if len(rows) else float("nan")}
+
+
 def build_crooked(config: CrookedConfig) -> Crooked:
-    return Crooked(config.fault)
+    return (CrookedWhole if config.whole else Crooked)(config.fault)
 
 
 @pytest.mark.parametrize(
     ("fault", "noticed_by"),
     [
-        ("one sum for all", "test_statistics_are_a_row_of_numbers_for_each_example"),
-        ("whole numbers", "test_statistics_are_a_row_of_numbers_for_each_example"),
-        ("rows that know of others", "test_an_examples_statistics_depend_on_it_alone"),
+        ("one sum for all", "test_statistics_are_a_row_of_numbers_for_each_row"),
+        ("whole numbers", "test_statistics_are_a_row_of_numbers_for_each_row"),
+        ("rows that know of others", "test_a_rows_statistics_depend_on_it_alone"),
         ("another name", "test_it_computes_the_measures_that_its_settings_name"),
         ("changed statistics", "test_computing_leaves_the_statistics_alone"),
+        ("a value of the first row", "test_the_order_of_rows_does_not_matter"),
         ("wrong direction", "test_what_cannot_be_beaten_is_not_beaten"),
     ],
 )
 def test_the_contract_of_metrics_notices(fault: str, noticed_by: str) -> None:
+    whole = fault in ("changed statistics", "a value of the first row")
+
     class Contract(Labels):
         component = Component(CrookedConfig, build=f"{__name__}:build_crooked")
-        settings = {"fault": fault}
+        settings = {"fault": fault, "whole": whole}
 
     assert noticed(Contract(), noticed_by)
-    Contract.settings = {}
+    Contract.settings = {"whole": whole}
     assert not noticed(Contract(), noticed_by)
 
 

@@ -321,7 +321,7 @@ def test_the_metric_agrees_with_scikit_learn(workplace: Workplace, monkeypatch: 
         config = KappaConfig(use="kappa", weights=weights)
         metric = build_kappa(config, labels=("1", "2", "3", "4", "5"))
 
-        (value,) = metric.compute(metric.statistics(predictions, references).sum(0)).values()
+        (value,) = metric.compute(metric.statistics({"prediction": predictions}, references).sum(0)).values()
 
         wanted = metrics.cohen_kappa_score(references, predictions, weights=None if weights == "none" else weights)
         assert value == pytest.approx(wanted, abs=1e-12)

@@ -1,8 +1,9 @@
 """Metrics measure predictions against references.
 
-A metric is two functions: additive statistics of each example, and the value of their sum.
-Whatever lmkit does with metrics follows from that: batches and processes are added up, and an
-interval is the spread of the value over resampled sums, without predicting anything again.
+A metric is two functions: numbers for each row, and the value of many rows. If the value depends on the sum of these
+numbers, the metric is additive: it has `compute`, which reads the sum. Otherwise (a rank correlation, an area under a
+curve) it has `compute_rows`, which reads the numbers of all rows. Everything else follows: batches and processes are
+joined, and an interval is the spread of the value over resampled rows, without predicting anything again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ Direction = Literal["max", "min"]
 Answer = Literal["a label", "tags", "text"]
 """What a task predicts for a row: one label, one for each word, or a text."""
 
+PREDICTION = "prediction"
+"""The column of predictions that every task gives: what it answers for a row."""
+
+Columns = Mapping[str, Sequence[Any]]
+"""Predictions by the names of their columns, each with one entry a row."""
+
 
 class MetricConfig(ComponentConfig):
     """What every metric's settings have in common."""
@@ -28,8 +35,11 @@ class MetricConfig(ComponentConfig):
     direction: ClassVar[Direction] = "max"
     """Whether more is better (`max`) or less (`min`)."""
 
-    reads: ClassVar[tuple[Answer, ...]] = ()
-    """The answers that it can measure, so that a recipe is told at once of a task with others; left empty, any."""
+    reads: ClassVar[tuple[str, ...]] = (PREDICTION,)
+    """The columns of the predictions that it is given. A recipe whose task gives no such column is a fault."""
+
+    answers: ClassVar[tuple[Answer, ...]] = ()
+    """The answers that it can measure. A recipe whose task answers otherwise is a fault. Empty: any."""
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -37,19 +47,34 @@ class MetricConfig(ComponentConfig):
         return (self.use.rpartition("/")[2].replace("-", "_"),)
 
 
-class Metric(Protocol):
-    """A measure of predictions that a task made."""
-
-    def statistics(self, predictions: Sequence[Any], references: Sequence[Any]) -> NDArray[np.float64]:
-        """(N, K): for each of N examples, K numbers that may be added up over examples."""
+class _ByRow(Protocol):
+    def statistics(self, predictions: Columns, references: Sequence[Any]) -> NDArray[np.float64]:
+        """(N, K): K numbers for each of N rows, which depend on that row alone. `predictions` has the columns that the
+        settings class `reads`."""
         ...
+
+
+class AdditiveMetric(_ByRow, Protocol):
+    """A metric whose value depends on the sum of the rows' statistics."""
 
     def compute(self, total: NDArray[np.float64]) -> Mapping[str, float]:
-        """The value of each of the config's measures, from the (K,) sum of statistics."""
+        """The value of each of the config's measures, from the (K,) sum of statistics. NaN where it is undefined."""
         ...
 
 
-class TableMetric(Metric, Protocol):
+class WholeMetric(_ByRow, Protocol):
+    """A metric whose value depends on all rows at once. It is resampled row by row, which takes longer."""
+
+    def compute_rows(self, rows: NDArray[np.float64]) -> Mapping[str, float]:
+        """The value of each of the config's measures, from the (N, K) statistics. NaN where it is undefined."""
+        ...
+
+
+Metric = AdditiveMetric | WholeMetric
+"""What the builder of a metric returns."""
+
+
+class TableMetric(AdditiveMetric, Protocol):
     """A metric that has more to show than numbers (a confusion matrix)."""
 
     def table(self, total: NDArray[np.float64]) -> dict[str, Any]:

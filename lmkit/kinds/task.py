@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 from pydantic import Field
 
 from lmkit.component import ComponentConfig
-from lmkit.kinds.metric import Answer
+from lmkit.kinds.metric import PREDICTION, Answer
 from lmkit.kinds.model import Batch, Head, HeadKind, Output
 from lmkit.kinds.tokenizer import Tokenizer
 
@@ -56,6 +56,9 @@ class TaskConfig(ComponentConfig):
 
     answer: ClassVar[Answer | None] = None
     """What a prediction is, by which metrics know whether they can read it."""
+
+    predicts: ClassVar[tuple[str, ...]] = (PREDICTION,)
+    """The columns of its predictions. Metrics read them by these names."""
 
     one_answer: ClassVar[bool] = True
     """Whether equal inputs with different targets contradict each other."""

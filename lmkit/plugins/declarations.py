@@ -21,13 +21,15 @@ def check_declarations(config: type[ComponentConfig]) -> None:
     if issubclass(config, ModelConfig):
         _check_words(config, "head_kinds", get_args(HeadKind))
     if issubclass(config, MetricConfig):
-        _check_words(config, "reads", get_args(Answer))
+        _check_tuple(config, "reads", str)
+        _check_words(config, "answers", get_args(Answer))
         _check_word(config, "direction", get_args(Direction))
     if issubclass(config, TransformConfig):
         _check_words(config, "reads", get_args(Changed))
     if issubclass(config, TaskConfig):
         _check_tuple(config, "columns", Column)
         _check_tuple(config, "metrics", str)
+        _check_tuple(config, "predicts", str)
         _check_word(config, "head_kind", (*get_args(HeadKind), None))
         _check_word(config, "answer", (*get_args(Answer), None))
 

@@ -162,13 +162,19 @@ def _monitor(tree: Node, train: TrainConfig | None) -> str | None:
 
 
 def _unfit_metrics(tree: Node, task: TaskConfig, metrics: Sequence[MetricConfig | None]) -> Iterator[Fault]:
-    """A metric that cannot read what the task answers."""
+    """A metric that cannot measure what the task answers, or reads a column that its predictions lack."""
     for index, metric in enumerate(metrics):
-        if metric is not None and metric.reads and task.answer and task.answer not in metric.reads:
-            message = (
-                f"metric {metric.use!r} reads {' or '.join(metric.reads)}; task {task.use!r} answers with {task.answer}"
-            )
-            yield Fault(tree.find(("metrics", index)).place, f"metrics.{index}", message, owner=CORE)
+        if metric is None:
+            continue
+        missing = next((name for name in metric.reads if name not in task.predicts), None)
+        if metric.answers and task.answer and task.answer not in metric.answers:
+            message = f"reads {' or '.join(metric.answers)}; task {task.use!r} answers with {task.answer}"
+        elif missing is not None:
+            message = f"reads {missing!r} of the predictions; task {task.use!r} gives {', '.join(task.predicts)}"
+        else:
+            continue
+        at = ("metrics", index)
+        yield Fault(tree.find(at).place, f"metrics.{index}", f"metric {metric.use!r} {message}", owner=CORE)
 
 
 def _unfit_perturbations(

@@ -15,6 +15,7 @@ from lmkit.data.batching import Collation, MeasuringBatches, measuring_loader
 from lmkit.data.columns import ROW
 from lmkit.data.leaks import refuse_secrets
 from lmkit.kinds.data import Split
+from lmkit.kinds.metric import PREDICTION, Columns
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import write_atomic
 from lmkit.records.record import Interval, SplitResult
@@ -77,7 +78,9 @@ def split_result(
     return SplitResult(
         rows=len(references),
         measures=_intervals(recipe, parts.metrics, measured),
-        baselines={name: _measures(parts.metrics, guesses, references) for name, guesses in baselines.items()},
+        baselines={
+            name: _measures(parts.metrics, {PREDICTION: guesses}, references) for name, guesses in baselines.items()
+        },
         tables=_tables(parts.metrics, measured),
         confidence=recipe.evaluate.confidence,
         rate=round(len(references) / max(measured.seconds, 1e-9), 2),
@@ -107,7 +110,9 @@ def _intervals(recipe: Recipe, metrics: Sequence[NamedMetric], measured: Measure
     for named in metrics:
         statistics = measured.statistics[named.name]
         if settings.resamples and named.measures:
-            spread = interval(statistics, named.metric.compute, settings.resamples, settings.confidence, seed=0)
+            spread = interval(
+                statistics, named.compute, settings.resamples, settings.confidence, seed=0, additive=named.additive
+            )
             found |= {
                 name: Interval(value=i.value, low=_finite(i.low), high=_finite(i.high)) for name, i in spread.items()
             }
@@ -116,12 +121,12 @@ def _intervals(recipe: Recipe, metrics: Sequence[NamedMetric], measured: Measure
     return found | {"loss": Interval(value=measured.measures["loss"])}
 
 
-def _measures(
-    metrics: Sequence[NamedMetric], predictions: Sequence[Any], references: Sequence[Any]
-) -> dict[str, float]:
+def _measures(metrics: Sequence[NamedMetric], predictions: Columns, references: Sequence[Any]) -> dict[str, float]:
+    """The measures that these predictions have the columns for."""
     found: dict[str, float] = {}
     for named in metrics:
-        found |= named.metric.compute(named.statistics(predictions, references).sum(0))
+        if named.can_read(predictions):
+            found |= named.values(named.statistics(predictions, references))
     return found
 
 

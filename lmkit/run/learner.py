@@ -256,8 +256,8 @@ class Learner(pl.LightningModule):
         statistics: dict[str, NDArray[np.float64]] = {}
         measures: dict[str, float] = {}
         for named in self.metrics:
-            statistics[named.name] = named.statistics(predictions["prediction"], references)
-            measures |= named.metric.compute(statistics[named.name].sum(0))
+            statistics[named.name] = named.statistics(predictions, references)
+            measures |= named.values(statistics[named.name])
         measures["loss"] = losses / max(1, int(self.weights[self.split].sum()))
         return Measured(predictions, statistics, measures, time.perf_counter() - self._began)
 

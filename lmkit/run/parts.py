@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from torch import nn
 from lmkit.data.features import Prepared, prepare_features
 from lmkit.data.prepare import Rows
 from lmkit.errors import PluginError
-from lmkit.kinds.metric import Metric
+from lmkit.kinds.metric import PREDICTION, Columns, Metric
 from lmkit.kinds.task import Features, Task
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.recipe.schema import Recipe
@@ -30,20 +30,54 @@ SLICE = 1000
 
 @dataclass(frozen=True, slots=True)
 class NamedMetric:
-    """A built metric and the measures it yields."""
+    """A built metric, the measures that it yields and the columns of predictions that it reads."""
 
     name: str
     measures: tuple[str, ...]
     metric: Metric
+    reads: tuple[str, ...] = (PREDICTION,)
 
-    def statistics(self, predictions: Sequence[Any], references: Sequence[Any]) -> NDArray[np.float64]:
-        """(N, K) for N examples; (1, K), their sum, where there is only a table, which needs no interval."""
+    @property
+    def additive(self) -> bool:
+        """Whether its value depends on the sum of the rows' statistics."""
+        return not hasattr(self.metric, "compute_rows")
+
+    def can_read(self, predictions: Columns) -> bool:
+        """Whether the predictions have the columns that it reads; those of a baseline may lack some."""
+        return all(name in predictions for name in self.reads)
+
+    def statistics(self, predictions: Columns, references: Sequence[Any]) -> NDArray[np.float64]:
+        """(N, K) for N rows; (1, K), their sum, if there is only a table, which needs no interval.
+
+        Raises PluginError if the predictions lack a column that it reads.
+        """
+        columns = {name: self._column(predictions, name) for name in self.reads}
         if self.measures:
-            return self.metric.statistics(predictions, references)
-        slices = range(0, len(references), SLICE)
-        sums = [self.metric.statistics(predictions[i : i + SLICE], references[i : i + SLICE]).sum(0) for i in slices]
+            return self.metric.statistics(columns, references)
+        sums = []
+        for i in range(0, len(references), SLICE):
+            part = {name: values[i : i + SLICE] for name, values in columns.items()}
+            sums.append(self.metric.statistics(part, references[i : i + SLICE]).sum(0))
         total: NDArray[np.float64] = np.sum(sums, axis=0, keepdims=True)
         return total
+
+    def values(self, statistics: NDArray[np.float64]) -> Mapping[str, float]:
+        """The value of each measure, from the (N, K) statistics of rows."""
+        return self.compute(statistics.sum(axis=0) if self.additive else statistics)
+
+    @property
+    def compute(self) -> Callable[[NDArray[np.float64]], Mapping[str, float]]:
+        """What makes the measures: of a (K,) sum of statistics if it is additive, else of (N, K) statistics."""
+        compute: Callable[[NDArray[np.float64]], Mapping[str, float]] = getattr(
+            self.metric, "compute" if self.additive else "compute_rows"
+        )
+        return compute
+
+    def _column(self, predictions: Columns, name: str) -> Sequence[Any]:
+        if name not in predictions:
+            there = ", ".join(predictions)
+            raise PluginError(f"metric {self.name!r} reads {name!r} of the predictions; the task gives {there}")
+        return predictions[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +154,6 @@ def build_model(
 
 def build_metrics(recipe: Recipe, labels: tuple[str, ...], catalog: Catalog) -> list[NamedMetric]:
     return [
-        NamedMetric(config.use, config.measures, catalog.build("metric", config, labels=labels))
+        NamedMetric(config.use, config.measures, catalog.build("metric", config, labels=labels), config.reads)
         for config in recipe.metrics
     ]

@@ -42,14 +42,15 @@ def interval(
     confidence: float = 0.95,
     seed: int = 0,
     method: Method = "percentile",
+    additive: bool = True,
 ) -> dict[str, Interval]:
-    """The bootstrap interval of each measure that `compute` makes of summed statistics (Efron, 1979).
+    """The bootstrap interval of each measure that `compute` makes of rows' statistics (Efron, 1979).
 
-    `statistics` (N, K) are those of N rows, which are drawn N at a time with replacement; `compute` is given
-    the (K,) sum of each resample, for all measures the same. Equal arguments give equal intervals. They tell
-    how much the choice of rows matters, not that of the training's seed; of few rows, or fewer than five that are
-    answered wrongly, they are too narrow, and of rows that are all alike they have no width. A measure that is
-    undefined (NaN) of all resamples has NaN as bounds.
+    `statistics` (N, K) are those of N rows, which are drawn N at a time with replacement. `compute` is given the (K,)
+    sum of each resample, or its (N, K) rows if the measures are not `additive`. Equal arguments give equal intervals.
+    They show how much the choice of rows matters, not that of the training's seed. They are too narrow for few rows and
+    for fewer than five wrong ones, and have no width for rows that are all alike. A measure that is undefined (NaN) in
+    all resamples has NaN as bounds.
 
     Raises ValueError for no rows and for arguments out of range.
     """
@@ -57,10 +58,11 @@ def interval(
         raise ValueError(f"an interval needs statistics (N, K) of at least one row, not of shape {statistics.shape}")
     if resamples < 1 or not 0 < confidence < 1:
         raise ValueError(f"resamples {resamples} has to be 1 or more, confidence {confidence} between 0 and 1")
-    values = dict(compute(statistics.sum(axis=0)))
+    values = dict(compute(statistics.sum(axis=0) if additive else statistics))
     if not values:
         return {}
-    measured = (compute(total) for total in resampled_totals(statistics, resamples, seed))
+    drawn = (resampled_totals if additive else resampled_rows)(statistics, resamples, seed)
+    measured = (compute(resample) for resample in drawn)
     spread = np.array([[measures[name] for name in values] for measures in measured])  # (resamples, measures)
     return {
         name: _interval(value, spread[:, column], confidence, method)
@@ -73,6 +75,14 @@ def resampled_totals(statistics: Numbers, resamples: int, seed: int) -> Iterator
     matrix = csr_array(statistics) if _is_sparse(statistics) else statistics
     for weights in row_weights(len(statistics), resamples, seed):
         yield from weights @ matrix
+
+
+def resampled_rows(statistics: Numbers, resamples: int, seed: int) -> Iterator[Numbers]:
+    """The (N, K) statistics of each resample's rows: the same rows as those of `resampled_totals`, in their order."""
+    places = np.arange(len(statistics))
+    for weights in row_weights(len(statistics), resamples, seed):
+        for counts in weights:
+            yield statistics[np.repeat(places, counts.astype(np.int64))]
 
 
 def row_weights(rows: int, resamples: int, seed: int) -> Iterator[Numbers]:

@@ -25,23 +25,34 @@ def chance_of_gap(
     groups: Sequence[NDArray[np.bool_]],
     permutations: int = 1000,
     seed: int = 0,
+    additive: bool = True,
 ) -> list[float]:
     """For each group of rows, the chance that as many rows drawn at random differ as much from the rest as it does.
 
-    `statistics` (N, K) are those of N rows, `groups` masks (N,) of them, and `value` makes the measure of a (K,) sum.
+    `statistics` (N, K) are those of N rows, and `groups` are masks (N,) of them. `value` makes the measure of a (K,)
+    sum of statistics, or of (M, K) rows if the measure is not `additive`.
     A two-sided permutation test (Fisher, 1935), its estimate never 0 (Phipson & Smyth, 2010): of 1,000 permutations the
     least is 0.001. Where groups are many, those that seem to differ are tested on more (Besag & Clifford, 1991). A
     group of no or all rows has 1.
     """
     total = statistics.sum(axis=0)
 
-    def gap(inside: Numbers) -> float:
+    def gap(members: NDArray[np.bool_]) -> float:
+        if not additive:
+            return abs(value(statistics[members]) - value(statistics[~members]))
+        inside = statistics[members].sum(axis=0)
         return abs(value(inside) - value(total - inside))
+
+    def gaps_of(members: NDArray[np.bool_]) -> list[float]:
+        """The gap of each of R groups (R, N); sums of all of them are one product of matrices."""
+        if not additive:
+            return [gap(one) for one in members]
+        return [abs(value(inside) - value(total - inside)) for inside in members.astype(np.float64) @ statistics]
 
     rows = len(statistics)
     sizes = [int(group.sum()) for group in groups]
     left = [number for number, size in enumerate(sizes) if 0 < size < rows]
-    gaps = {number: gap(statistics[groups[number]].sum(axis=0)) for number in left}
+    gaps = {number: gap(groups[number]) for number in left}
     beyond, drawn = dict.fromkeys(left, 0), dict.fromkeys(left, 0)
     generator = np.random.Generator(np.random.PCG64(seed))
     at_once = max(1, AT_ONCE // rows)
@@ -51,8 +62,8 @@ def chance_of_gap(
             keys = generator.random((min(at_once, end - done), rows))
             ordered = np.sort(keys, axis=1)
             for number in left:
-                members = (keys < ordered[:, sizes[number], None]).astype(np.float64)
-                beyond[number] += sum(bool(gap(inside) >= gaps[number] - 1e-12) for inside in members @ statistics)
+                found = gaps_of(keys < ordered[:, sizes[number], None])
+                beyond[number] += sum(bool(one >= gaps[number] - 1e-12) for one in found)
                 drawn[number] += len(keys)
         left = [number for number in left if beyond[number] < ENOUGH]
     return [(1 + beyond[number]) / (1 + drawn[number]) if number in beyond else 1.0 for number in range(len(groups))]

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from lmkit.component import Component, build
 from lmkit.kinds import KINDS
-from lmkit.kinds.metric import Metric, MetricConfig
+from lmkit.kinds.metric import PREDICTION, Columns, Metric, MetricConfig
 from lmkit.kinds.model import Batch, Head, Output
 from lmkit.kinds.perturbation import Perturbation
 from lmkit.kinds.search import Choice, Integers, Search, Space
@@ -277,50 +277,57 @@ class TokenizerContract:
 
 
 class MetricContract:
-    """Inherit, and give the component and a few predictions beside their references, some right, some wrong."""
+    """Inherit, and give the component, the columns of predictions that it reads, some right and some wrong, and the
+    references."""
 
     component: ClassVar[Component]
     settings: ClassVar[Mapping[str, Any]] = {}
     labels: ClassVar[tuple[str, ...]] = ()
-    predictions: ClassVar[Sequence[Any]]
+    predictions: ClassVar[Columns]
     references: ClassVar[Sequence[Any]]
 
-    best: ClassVar[Sequence[Any] | None] = None
-    """Predictions that none can beat; the references themselves where they can be predicted as they are."""
+    best: ClassVar[Columns | None] = None
+    """Predictions that none can beat. By default the references themselves, as the column `prediction`."""
 
-    def test_statistics_are_a_row_of_numbers_for_each_example(self) -> None:
+    def test_statistics_are_a_row_of_numbers_for_each_row(self) -> None:
         statistics = self._statistics()
 
         assert statistics.dtype == np.float64
         assert statistics.ndim == 2 and len(statistics) == len(self.references)
         assert np.isfinite(statistics).all()
 
-    def test_an_examples_statistics_depend_on_it_alone(self) -> None:
+    def test_a_rows_statistics_depend_on_it_alone(self) -> None:
         together = self._statistics()
 
-        for row, pair in enumerate(zip(self.predictions, self.references, strict=True)):
-            alone = self._metric().statistics([pair[0]], [pair[1]])
+        for row, reference in enumerate(self.references):
+            columns = {name: [values[row]] for name, values in self.predictions.items()}
+            alone = self._metric().statistics(columns, [reference])
             np.testing.assert_allclose(alone[0], together[row])
 
     def test_it_computes_the_measures_that_its_settings_name(self) -> None:
         assert set(self._computed(self.predictions)) == set(self._config().measures)
 
-    def test_each_measure_is_a_number(self) -> None:
-        for total in (self._statistics().sum(0), np.zeros(self._statistics().shape[1])):
-            values = self._metric().compute(total)
+    def test_the_order_of_rows_does_not_matter(self) -> None:
+        there, back = self._values(self._statistics()), self._values(self._statistics()[::-1])
+
+        assert back == pytest.approx(there, nan_ok=True)
+
+    def test_each_measure_is_a_number_or_undefined(self) -> None:
+        for statistics in (self._statistics(), self._statistics()[:0]):
+            values = self._values(statistics)
 
             assert all(isinstance(value, float) and not math.isinf(value) for value in values.values()), values
 
     def test_computing_leaves_the_statistics_alone(self) -> None:
-        total = self._statistics().sum(0)
-        before = total.copy()
+        statistics = self._statistics()
+        before = statistics.copy()
 
-        self._metric().compute(total)
+        self._values(statistics)
 
-        np.testing.assert_array_equal(total, before)
+        np.testing.assert_array_equal(statistics, before)
 
     def test_what_cannot_be_beaten_is_not_beaten(self) -> None:
-        ours, best = self._computed(self.predictions), self._computed(self.best or self.references)
+        ours, best = self._computed(self.predictions), self._computed(self.best or {PREDICTION: self.references})
         sign = 1 if self._config().direction == "max" else -1
 
         assert [name for name in ours if sign * ours[name] > sign * best[name] + 1e-9] == []
@@ -328,7 +335,7 @@ class MetricContract:
     def test_without_a_measure_there_is_a_table(self) -> None:
         metric = self._metric()
         if not self._config().measures:
-            assert json.loads(json.dumps(metric.table(self._statistics().sum(0))))  # type: ignore[attr-defined]
+            assert json.loads(json.dumps(metric.table(self._statistics().sum(0))))  # type: ignore[union-attr]
 
     def _config(self) -> MetricConfig:
         config = self.component.config.model_validate({"use": self.component.name, **self.settings})
@@ -342,9 +349,16 @@ class MetricContract:
     def _statistics(self) -> NDArray[np.float64]:
         return self._metric().statistics(self.predictions, self.references)
 
-    def _computed(self, predictions: Sequence[Any]) -> Mapping[str, float]:
-        metric = self._metric()
-        return metric.compute(metric.statistics(predictions, self.references).sum(0))
+    def _values(self, statistics: NDArray[np.float64]) -> Mapping[str, float]:
+        """The measures of rows with these statistics, as lmkit asks the metric for them."""
+        metric: Any = self._metric()
+        values: Mapping[str, float] = (
+            metric.compute_rows(statistics) if hasattr(metric, "compute_rows") else metric.compute(statistics.sum(0))
+        )
+        return values
+
+    def _computed(self, predictions: Columns) -> Mapping[str, float]:
+        return self._values(self._metric().statistics(predictions, self.references))
 
 
 class ModelContract:

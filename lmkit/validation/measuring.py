@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lmkit.kinds.metric import Columns
 from lmkit.recipe.schema import ValidateConfig
 from lmkit.records.record import Interval
 from lmkit.run.parts import NamedMetric
@@ -27,27 +28,33 @@ class Ruler:
     metrics: Sequence[NamedMetric]
     settings: ValidateConfig
 
-    def statistics(self, predictions: Sequence[Any], references: Sequence[Any]) -> Statistics:
-        return {named.measures: named.metric.statistics(predictions, references) for named in self.metrics}
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns of predictions that any of the metrics reads."""
+        return tuple(dict.fromkeys(name for named in self.metrics for name in named.reads))
+
+    def statistics(self, predictions: Columns, references: Sequence[Any]) -> Statistics:
+        return {named.measures: named.statistics(predictions, references) for named in self.metrics}
 
     def measures(self, statistics: Statistics) -> dict[str, Interval]:
         """Each measure with its interval."""
         found: dict[str, Interval] = {}
         for named in self.metrics:
-            found |= self.intervals(statistics[named.measures], named.metric.compute)
+            found |= self.intervals(statistics[named.measures], named.compute, additive=named.additive)
         return found
 
     def differences(self, statistics: Statistics, other: Statistics) -> dict[str, Interval]:
         """Each measure of `other` less that of `statistics`, both on the same resamples of the same rows."""
         found: dict[str, Interval] = {}
         for named in self.metrics:
-            width, compute = statistics[named.measures].shape[1], named.metric.compute
+            width, compute = statistics[named.measures].shape[1], named.compute
 
-            def difference(total: Numbers, width: int = width, compute: Any = compute) -> dict[str, float]:
-                before, after = compute(total[:width]), compute(total[width:])
+            def difference(both: Numbers, width: int = width, compute: Any = compute) -> dict[str, float]:
+                before, after = compute(both[..., :width]), compute(both[..., width:])
                 return {name: after[name] - before[name] for name in before}
 
-            found |= self.intervals(np.hstack([statistics[named.measures], other[named.measures]]), difference)
+            both = np.hstack([statistics[named.measures], other[named.measures]])
+            found |= self.intervals(both, difference, additive=named.additive)
         return found
 
     def of(self, measure: str) -> NamedMetric:
@@ -55,9 +62,15 @@ class Ruler:
         return next(named for named in self.metrics if measure in named.measures)
 
     def intervals(
-        self, statistics: Numbers, compute: Callable[[Numbers], Mapping[str, float]], method: Method = "percentile"
+        self,
+        statistics: Numbers,
+        compute: Callable[[Numbers], Mapping[str, float]],
+        method: Method = "percentile",
+        *,
+        additive: bool = True,
     ) -> dict[str, Interval]:
-        spread = interval(statistics, compute, self.settings.resamples, self.settings.confidence, 0, method)
+        settings = self.settings
+        spread = interval(statistics, compute, settings.resamples, settings.confidence, 0, method, additive)
         return {
             name: Interval(value=finite(i.value), low=finite(i.low), high=finite(i.high)) for name, i in spread.items()
         }

@@ -10,6 +10,7 @@ import pyarrow as pa
 from lmkit.catalog import BUILTIN, Catalog
 from lmkit.data.columns import ROW
 from lmkit.errors import LmkitError, PluginError
+from lmkit.kinds.metric import PREDICTION, Columns
 from lmkit.kinds.perturbation import Perturbation, PerturbationConfig
 from lmkit.kinds.task import Column
 from lmkit.redaction import redacted_value
@@ -55,7 +56,7 @@ def measure_perturbed(
     config: PerturbationConfig,
     rows: pa.Table,
     changed: pa.Table,
-    predictions: Sequence[Any],
+    predictions: Columns,
     references: Sequence[Any],
     statistics: Statistics,
     ruler: Ruler,
@@ -69,16 +70,18 @@ def measure_perturbed(
         one != other
         for one, other in zip(rows.select(changed.column_names).to_pylist(), changed.to_pylist(), strict=True)
     ]
-    answers = list(predictions)
+    answers = {name: list(predictions[name]) for name in dict.fromkeys((PREDICTION, *ruler.reads))}
     if any(mask):
-        new = iter(predict(changed.filter(pa.array(mask)))["prediction"])
-        answers = [next(new) if moved else old for old, moved in zip(predictions, mask, strict=True)]
+        new = predict(changed.filter(pa.array(mask)))
+        for name, values in answers.items():
+            fresh = iter(new[name])
+            answers[name] = [next(fresh) if moved else old for old, moved in zip(values, mask, strict=True)]
     other = ruler.statistics(answers, references)
     return Perturbed(
         use=config.use,
         settings=redacted_value(config.model_dump(mode="json", exclude={"use"}), "records"),
         changed=sum(mask),
-        flipped=sum(one != new for one, new in zip(predictions, answers, strict=True)),
+        flipped=sum(one != new for one, new in zip(predictions[PREDICTION], answers[PREDICTION], strict=True)),
         measures=ruler.measures(other),
         differences=ruler.differences(statistics, other),
     )

@@ -42,18 +42,19 @@ def slices(statistics: Statistics, groups: Sequence[Group], measure: str, direct
     metric = ruler.of(measure)
     mine = statistics[metric.measures]
 
-    def value(total: Any) -> float:
-        return float(metric.metric.compute(total)[measure])
+    def value(statistics: Any) -> float:
+        return float(metric.compute(statistics)[measure])
 
     kept = [group for group in groups if ruler.settings.slice_rows <= group.rows.sum() < len(mine)]
-    chances = chance_of_gap(mine, value, [group.rows for group in kept], ruler.settings.resamples)
+    masks, permutations = [group.rows for group in kept], ruler.settings.resamples
+    chances = chance_of_gap(mine, value, masks, permutations, additive=metric.additive)
     found = [
         Slice(
             by=group.by,
             value=group.value,
             rows=int(group.rows.sum()),
-            measure=ruler.intervals(mine[group.rows], metric.metric.compute)[measure],
-            rest=finite(value(mine[~group.rows].sum(axis=0))),
+            measure=ruler.intervals(mine[group.rows], metric.compute, additive=metric.additive)[measure],
+            rest=finite(metric.values(mine[~group.rows])[measure]),
             chance=chance,
             corrected=corrected,
         )

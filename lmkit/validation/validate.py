@@ -72,7 +72,7 @@ def validate(
     grouped = groups(table, answering.lengths(table), recipe.task.columns, settings.slices)
 
     judged, references = answering.of(settings.split), answering.references(settings.split)
-    statistics = ruler.statistics(judged["prediction"], references)
+    statistics = ruler.statistics(judged, references)
     measures = ruler.measures(statistics)
     perturbed: list[Perturbed] = []
     for config in recipe.perturbations:
@@ -81,9 +81,7 @@ def validate(
         changed = perturbed_rows(config, written[settings.split], recipe.task.columns, settings.seed, plugins.catalog)
         answer = partial(answering.to, what=what)
         perturbed.append(
-            measure_perturbed(
-                config, written[settings.split], changed, judged["prediction"], references, statistics, ruler, answer
-            )
+            measure_perturbed(config, written[settings.split], changed, judged, references, statistics, ruler, answer)
         )
     progress.show(Position("calibrate"))
     calibrated = _calibration(answering, judged, ruler, settings.split)

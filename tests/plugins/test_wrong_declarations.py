@@ -61,7 +61,7 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Add:
         ("Model", "head_kinds: ClassVar = 5", "Config.head_kinds is 5, not a tuple of str"),
         ("Model", "head_kinds: ClassVar = 'sequence'", "Config.head_kinds is 'sequence', not a tuple"),
         ("Model", "head_kinds: ClassVar = ('seq',)", "Config.head_kinds has 'seq'; there are 'sequence'"),
-        ("Metric", "reads: ClassVar = ('label',)", "Config.reads has 'label'; there are 'a label', 'tags', 'text'"),
+        ("Metric", "answers: ClassVar = ('label',)", "Config.answers has 'label'; there are 'a label', 'tags', 'text'"),
         ("Metric", "direction: ClassVar = 'up'", "Config.direction has 'up'; there are 'max', 'min'"),
         ("Task", "columns: ClassVar = ('text',)", "Config.columns is ('text',), not a tuple of Column"),
         ("Task", "head_kind: ClassVar = 'seq'", "Config.head_kind has 'seq'"),

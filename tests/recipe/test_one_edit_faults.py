@@ -93,9 +93,9 @@ def surroundings(kind: str, config: Any) -> dict[str, Any]:
         task, model, metrics = "translation", "encoder-decoder", ["bleu"]
     if kind == "task" and config.head_kind == "generation":
         model, metrics = "encoder-decoder", ["bleu"]
-    if kind == "metric" and config.reads == ("text",):
+    if kind == "metric" and config.answers == ("text",):
         task, model = "translation", "encoder-decoder"
-    if (kind == "metric" and config.reads == ("tags",)) or (kind == "data" and config.__name__.startswith("Sample")):
+    if (kind == "metric" and config.answers == ("tags",)) or (kind == "data" and config.__name__.startswith("Sample")):
         task = "token-classification"
     return {
         "name": "films",

@@ -83,7 +83,7 @@ def test_intervals_of_two_thousand_test_sets_hold_the_truth_in_93_to_97_percent(
         cells = generator.choice(classes**2, rows, p=joint.ravel())
         predicted, actual = labels[cells % classes].tolist(), labels[cells // classes].tolist()
         for metric, measure, truth in metrics:
-            found = interval(metric.statistics(predicted, actual), metric.compute, seed=number)[measure]
+            found = interval(metric.statistics({"prediction": predicted}, actual), metric.compute, seed=number)[measure]
             held[measure] += found.low - 1e-9 <= truth <= found.high + 1e-9
 
     print(f"\n{classes} classes, accuracy {accuracy}, {rows} rows: ", {name: n / 2000 for name, n in held.items()})
@@ -109,7 +109,7 @@ def test_the_interval_of_macro_f1_equals_a_loop_over_drawn_rows_with_scikit_lear
     actual = generator.integers(0, classes, 60)
     predicted = np.where(generator.random(60) < 0.7, actual, generator.integers(0, classes, 60))
     metric = build_f1(F1Config(use="f1"), labels=tuple(labels.tolist()))
-    statistics = metric.statistics(labels[predicted].tolist(), labels[actual].tolist())
+    statistics = metric.statistics({"prediction": labels[predicted].tolist()}, labels[actual].tolist())
 
     mine = interval(statistics, metric.compute, resamples=50, seed=7)["macro_f1"]
 
@@ -118,6 +118,29 @@ def test_the_interval_of_macro_f1_equals_a_loop_over_drawn_rows_with_scikit_lear
     assert [len(rows) for rows in drawn] == [60] * 50
     assert (mine.low, mine.high) == pytest.approx(tuple(np.quantile(naive, (0.025, 0.975))))
     assert mine.value == pytest.approx(f1_score(actual, predicted, average="macro", zero_division=0))
+
+
+def test_the_interval_of_a_measure_of_all_rows_equals_a_loop_over_drawn_rows() -> None:
+    rows = np.random.default_rng(3).normal(size=(40, 2))
+
+    def correlation(drawn: Numbers) -> dict[str, float]:
+        return {"spearman": float(scipy.stats.spearmanr(drawn[:, 0], drawn[:, 1]).statistic)}
+
+    mine = interval(rows, correlation, resamples=30, seed=5, additive=False)["spearman"]
+
+    weights = np.concatenate(list(row_weights(40, 30, 5))).astype(int)
+    drawn = [correlation(rows[np.repeat(np.arange(40), counts)])["spearman"] for counts in weights]
+    assert mine.value == correlation(rows)["spearman"]
+    assert (mine.low, mine.high) == tuple(np.quantile(drawn, (0.025, 0.975)))
+
+
+def test_a_mean_has_the_same_interval_from_sums_and_from_rows() -> None:
+    rows = with_counts(np.random.default_rng(4).lognormal(size=50))
+
+    by_sums = interval(rows, mean, resamples=100, seed=1)["mean"]
+    by_rows = interval(rows, lambda drawn: mean(drawn.sum(0)), resamples=100, seed=1, additive=False)["mean"]
+
+    assert (by_rows.low, by_rows.high) == pytest.approx((by_sums.low, by_sums.high), rel=1e-12)
 
 
 def test_rows_are_drawn_as_a_multinomial_draws_them() -> None:

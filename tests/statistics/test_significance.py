@@ -59,6 +59,16 @@ def test_the_chance_is_the_share_of_all_groups_as_large_that_differ_as_much() ->
     assert mine == pytest.approx(exact, abs=0.01)
 
 
+def test_a_measure_of_all_rows_is_tested_as_one_of_sums_is() -> None:
+    values = np.random.default_rng(5).normal(size=(30, 1))
+    groups = [np.arange(30) < 8, np.arange(30) % 2 == 0]
+
+    by_rows = chance_of_gap(values, lambda rows: float(rows.mean()), groups, 200, seed=2, additive=False)
+
+    counted = np.hstack([values, np.ones((30, 1))])
+    assert by_rows == chance_of_gap(counted, lambda total: float(total[0] / total[1]), groups, 200, seed=2)
+
+
 def test_groups_without_a_difference_have_chances_spread_evenly() -> None:
     generator = np.random.default_rng(2)
     right = (generator.random(400) < 0.7).astype(np.float64)

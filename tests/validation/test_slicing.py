@@ -106,12 +106,12 @@ def test_a_slice_that_is_worse_is_told_as_such_and_those_that_are_not_are_not() 
     found_by += [Group("film", str(number), (np.arange(600) % 12 == number) & ~bad) for number in range(12)]
     mine = ruler()
 
-    found = slices(mine.statistics(answers, ["yes"] * 600), found_by, "accuracy", "max", mine)
+    found = slices(mine.statistics({"prediction": answers}, ["yes"] * 600), found_by, "accuracy", "max", mine)
 
     assert found.found[0].value == "bad" and found.found[0].corrected < 0.05
     assert all(one.corrected > 0.05 for one in found.found[1:])
     assert found.found[0].measure.high < found.found[0].rest  # type: ignore[operator]
-    upside_down = slices(mine.statistics(answers, ["yes"] * 600), found_by, "accuracy", "min", mine)
+    upside_down = slices(mine.statistics({"prediction": answers}, ["yes"] * 600), found_by, "accuracy", "min", mine)
     assert upside_down.found[-1].value == "bad"
 
 
@@ -120,6 +120,6 @@ def test_slices_of_few_rows_are_counted_and_left_out_and_one_of_all_rows_is_none
     found_by = [Group("f", "few", number < 9), Group("f", "ten", number < 10), Group("f", "all", number >= 0)]
     mine = ruler(slice_rows=10)
 
-    found = slices(mine.statistics(["yes"] * 100, ["yes"] * 100), found_by, "accuracy", "max", mine)
+    found = slices(mine.statistics({"prediction": ["yes"] * 100}, ["yes"] * 100), found_by, "accuracy", "max", mine)
 
     assert (found.looked_at, found.too_small, [one.value for one in found.found]) == (1, 1, ["ten"])

@@ -25,33 +25,33 @@ from lmkit.builtin.metrics.config import (
     RecallConfig,
 )
 from lmkit.errors import DataError, PluginError, UsageError
-from lmkit.kinds.metric import Metric, TableMetric
+from lmkit.kinds.metric import PREDICTION, AdditiveMetric, Columns, TableMetric
 
 Numbers = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 
-def build_accuracy(config: AccuracyConfig, *, labels: Sequence[str]) -> Metric:
+def build_accuracy(config: AccuracyConfig, *, labels: Sequence[str]) -> AdditiveMetric:
     """Right labels over all labels."""
     return _Accuracy(checked_labels(labels, config.use))
 
 
-def build_precision(config: PrecisionConfig, *, labels: Sequence[str]) -> Metric:
+def build_precision(config: PrecisionConfig, *, labels: Sequence[str]) -> AdditiveMetric:
     """Precision by class, averaged as the config says."""
     return _averaged(config, labels, lambda right, predicted, _: _ratio(right, predicted))
 
 
-def build_recall(config: RecallConfig, *, labels: Sequence[str]) -> Metric:
+def build_recall(config: RecallConfig, *, labels: Sequence[str]) -> AdditiveMetric:
     """Recall by class, averaged as the config says."""
     return _averaged(config, labels, lambda right, _, actual: _ratio(right, actual))
 
 
-def build_f1(config: F1Config, *, labels: Sequence[str]) -> Metric:
+def build_f1(config: F1Config, *, labels: Sequence[str]) -> AdditiveMetric:
     """F1 by class, averaged as the config says."""
     return _averaged(config, labels, lambda right, predicted, actual: _ratio(2 * right, predicted + actual))
 
 
-def build_mcc(config: MccConfig, *, labels: Sequence[str]) -> Metric:
+def build_mcc(config: MccConfig, *, labels: Sequence[str]) -> AdditiveMetric:
     """The correlation R_K of Gorodkin (2004); with two classes, Matthews' own."""
     return _ByClass(checked_labels(labels, config.use), config.measures[0], _correlation)
 
@@ -111,8 +111,8 @@ class _Accuracy:
 
     labels: tuple[str, ...]
 
-    def statistics(self, predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:
-        rows, predicted, actual = _numbered(items(predictions, references), self.labels)
+    def statistics(self, predictions: Columns, references: Sequence[Any]) -> Numbers:
+        rows, predicted, actual = _numbered(items(predictions[PREDICTION], references), self.labels)
         counts = np.zeros((len(references), 2))
         np.add.at(counts[:, 0], rows[predicted == actual], 1)
         np.add.at(counts[:, 1], rows, 1)
@@ -131,8 +131,8 @@ class _ByClass:
     measure: str
     value: Callable[[Numbers, Numbers, Numbers], float]
 
-    def statistics(self, predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:
-        rows, predicted, actual = _numbered(items(predictions, references), self.labels)
+    def statistics(self, predictions: Columns, references: Sequence[Any]) -> Numbers:
+        rows, predicted, actual = _numbered(items(predictions[PREDICTION], references), self.labels)
         counts = np.zeros((len(references), 3, len(self.labels)))
         right, known = predicted == actual, predicted >= 0
         np.add.at(counts[:, 0], (rows[right], actual[right]), 1)
@@ -151,8 +151,8 @@ class _ConfusionMatrix:
 
     labels: tuple[str, ...]
 
-    def statistics(self, predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:
-        rows, predicted, actual = _numbered(items(predictions, references), self.labels)
+    def statistics(self, predictions: Columns, references: Sequence[Any]) -> Numbers:
+        rows, predicted, actual = _numbered(items(predictions[PREDICTION], references), self.labels)
         size = len(self.labels)
         counts = np.zeros((len(references), size, size + 1))
         np.add.at(counts, (rows, actual, predicted), 1)  # a prediction of -1 falls into the last column
@@ -174,7 +174,7 @@ class _ConfusionMatrix:
 
 def _averaged(
     config: AveragedConfig, labels: Sequence[str], scores: Callable[[Numbers, Numbers, Numbers], Numbers]
-) -> Metric:
+) -> AdditiveMetric:
     def micro(right: Numbers, _: Numbers, actual: Numbers) -> float:
         # One prediction for each reference: precision, recall and F1 are the same.
         return float(right.sum() / actual.sum()) if actual.any() else 0.0

@@ -16,7 +16,7 @@ class AccuracyConfig(MetricConfig):
 
     use: Literal["accuracy"]
 
-    reads: ClassVar[tuple[Answer, ...]] = LABELS
+    answers: ClassVar[tuple[Answer, ...]] = LABELS
 
 
 class AveragedConfig(MetricConfig):
@@ -37,7 +37,7 @@ class PrecisionConfig(AveragedConfig):
 
     use: Literal["precision"]
 
-    reads: ClassVar[tuple[Answer, ...]] = LABELS
+    answers: ClassVar[tuple[Answer, ...]] = LABELS
 
 
 class RecallConfig(AveragedConfig):
@@ -45,7 +45,7 @@ class RecallConfig(AveragedConfig):
 
     use: Literal["recall"]
 
-    reads: ClassVar[tuple[Answer, ...]] = LABELS
+    answers: ClassVar[tuple[Answer, ...]] = LABELS
 
 
 class F1Config(AveragedConfig):
@@ -53,7 +53,7 @@ class F1Config(AveragedConfig):
 
     use: Literal["f1"]
 
-    reads: ClassVar[tuple[Answer, ...]] = LABELS
+    answers: ClassVar[tuple[Answer, ...]] = LABELS
 
 
 class MccConfig(MetricConfig):
@@ -64,7 +64,7 @@ class MccConfig(MetricConfig):
 
     use: Literal["mcc"]
 
-    reads: ClassVar[tuple[Answer, ...]] = LABELS
+    answers: ClassVar[tuple[Answer, ...]] = LABELS
 
 
 class ConfusionMatrixConfig(MetricConfig):
@@ -72,7 +72,7 @@ class ConfusionMatrixConfig(MetricConfig):
 
     use: Literal["confusion-matrix"]
 
-    reads: ClassVar[tuple[Answer, ...]] = LABELS
+    answers: ClassVar[tuple[Answer, ...]] = LABELS
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ class SpanF1Config(MetricConfig):
 
     use: Literal["span-f1"]
 
-    reads: ClassVar[tuple[Answer, ...]] = ("tags",)
+    answers: ClassVar[tuple[Answer, ...]] = ("tags",)
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ class BleuConfig(MetricConfig):
 
     use: Literal["bleu"]
 
-    reads: ClassVar[tuple[Answer, ...]] = ("text",)
+    answers: ClassVar[tuple[Answer, ...]] = ("text",)
 
     tokenize: Literal["13a", "zh", "char", "intl", "none"] = "13a"
     """How texts are split into words. `13a` is what papers report; `zh` for Chinese; `intl` knows more of Unicode's
@@ -114,7 +114,7 @@ class ChrfConfig(MetricConfig):
 
     use: Literal["chrf"]
 
-    reads: ClassVar[tuple[Answer, ...]] = ("text",)
+    answers: ClassVar[tuple[Answer, ...]] = ("text",)
 
     word_order: Annotated[int, Field(ge=0, le=2)] = 0
     """Longest word n-grams counted beside the characters': 0 is chrF, 2 is chrF++."""
@@ -125,4 +125,4 @@ class ExactMatchConfig(MetricConfig):
 
     use: Literal["exact-match"]
 
-    reads: ClassVar[tuple[Answer, ...]] = ("text",)
+    answers: ClassVar[tuple[Answer, ...]] = ("text",)

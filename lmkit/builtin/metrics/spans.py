@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from lmkit.builtin.metrics.classification import check_references, checked_labels, items
 from lmkit.builtin.metrics.config import SpanF1Config
 from lmkit.errors import UsageError
-from lmkit.kinds.metric import Metric
+from lmkit.kinds.metric import PREDICTION, AdditiveMetric, Columns
 
 Numbers = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 
-def build_span_f1(config: SpanF1Config, *, labels: Sequence[str]) -> Metric:
+def build_span_f1(config: SpanF1Config, *, labels: Sequence[str]) -> AdditiveMetric:
     """Spans found over spans predicted and spans there. Raises UsageError for labels that are no BIO tags."""
     strange = [tag for tag in checked_labels(labels, config.use) if tag != "O" and _prefix(tag) not in ("B", "I")]
     if strange:
@@ -35,8 +35,8 @@ class _Spans:
 
     labels: tuple[str, ...]
 
-    def statistics(self, predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:
-        tagged = items(predictions, references)
+    def statistics(self, predictions: Columns, references: Sequence[Any]) -> Numbers:
+        tagged = items(predictions[PREDICTION], references)
         check_references(tagged.references, self.labels)
         types: dict[str, int] = {}
         predicted = _spans(tagged.predictions, tagged.rows, types)

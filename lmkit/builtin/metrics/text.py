@@ -13,24 +13,24 @@ from numpy.typing import NDArray
 
 from lmkit.builtin.metrics.config import BleuConfig, ChrfConfig, ExactMatchConfig
 from lmkit.errors import DataError, PluginError, UsageError
-from lmkit.kinds.metric import Metric
+from lmkit.kinds.metric import PREDICTION, AdditiveMetric, Columns
 
 Numbers = NDArray[np.float64]
 
 
-def build_bleu(config: BleuConfig, *, labels: Sequence[str]) -> Metric:
+def build_bleu(config: BleuConfig, *, labels: Sequence[str]) -> AdditiveMetric:
     """sacreBLEU's corpus BLEU: its statistics are a text's lengths and n-gram matches."""
     _refuse_labels(labels, config.use)
     return _sacrebleu("BLEU", "bleu", tokenize=config.tokenize, lowercase=config.lowercase)
 
 
-def build_chrf(config: ChrfConfig, *, labels: Sequence[str]) -> Metric:
+def build_chrf(config: ChrfConfig, *, labels: Sequence[str]) -> AdditiveMetric:
     """sacreBLEU's corpus chrF: its statistics are a text's character and word n-gram matches."""
     _refuse_labels(labels, config.use)
     return _sacrebleu("CHRF", "chrf", word_order=config.word_order)
 
 
-def build_exact_match(config: ExactMatchConfig, *, labels: Sequence[str]) -> Metric:
+def build_exact_match(config: ExactMatchConfig, *, labels: Sequence[str]) -> AdditiveMetric:
     """Texts that equal one of their references, over all texts."""
     _refuse_labels(labels, config.use)
     return _ExactMatch()
@@ -44,8 +44,8 @@ class _SacreBleu:
     measure: str
     size: int
 
-    def statistics(self, predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:
-        texts, several = _texts(predictions, references)
+    def statistics(self, predictions: Columns, references: Sequence[Any]) -> Numbers:
+        texts, several = _texts(predictions[PREDICTION], references)
         if not texts:
             return np.zeros((0, self.size))
         streams = list(zip_longest(*several))  # sacreBLEU wants the first references, the second ones, ...
@@ -60,8 +60,8 @@ class _SacreBleu:
 class _ExactMatch:
     """Statistics: equal texts, texts."""
 
-    def statistics(self, predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:
-        texts, several = _texts(predictions, references)
+    def statistics(self, predictions: Columns, references: Sequence[Any]) -> Numbers:
+        texts, several = _texts(predictions[PREDICTION], references)
         counts = np.ones((len(texts), 2))
         counts[:, 0] = [text in known for text, known in zip(texts, several, strict=True)]
         return counts
@@ -76,7 +76,7 @@ def _refuse_labels(labels: Sequence[str], metric: str) -> None:
         raise UsageError(f"metrics: {metric!r} compares texts, and this task predicts labels; accuracy and f1 do that")
 
 
-def _sacrebleu(scorer: str, measure: str, **settings: Any) -> Metric:
+def _sacrebleu(scorer: str, measure: str, **settings: Any) -> AdditiveMetric:
     """Raises PluginError at once, and not after training, where sacreBLEU is missing or works differently."""
     try:
         metric = getattr(import_module("sacrebleu.metrics"), scorer)(**settings)

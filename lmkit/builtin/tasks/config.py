@@ -25,6 +25,7 @@ class TextClassificationConfig(TaskConfig):
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1")
     head_kind: ClassVar[HeadKind | None] = "sequence"
     answer: ClassVar[Answer | None] = "a label"
+    predicts: ClassVar[tuple[str, ...]] = ("prediction", "probabilities", "logits")
 
 
 class TokenClassificationConfig(TaskConfig):

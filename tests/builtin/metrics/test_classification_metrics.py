@@ -48,7 +48,7 @@ def averaged(name: str, average: str) -> Metric:
 
 
 def measure(metric: Metric, predictions: Sequence[Any], references: Sequence[Any]) -> float:
-    (value,) = metric.compute(metric.statistics(predictions, references).sum(axis=0)).values()
+    (value,) = metric.compute(metric.statistics({"prediction": predictions}, references).sum(axis=0)).values()
     return value
 
 
@@ -165,14 +165,14 @@ def test_tags_are_measured_word_by_word(sentences: list[list[tuple[str, str]]]) 
     words = list(chain.from_iterable(predictions)), list(chain.from_iterable(references))
 
     for metric in (accuracy(), averaged("f1", "macro"), averaged("recall", "weighted"), mcc()):
-        assert metric.statistics(predictions, references).shape[0] == len(sentences)
+        assert metric.statistics({"prediction": predictions}, references).shape[0] == len(sentences)
         assert measure(metric, predictions, references) == pytest.approx(measure(metric, *words))
 
 
 def test_the_accuracy_of_tags_counts_right_tags_and_tags_of_each_sentence() -> None:
     predictions, references = [["good", "bad"], [], ["fair"]], [["good", "good"], [], ["fair"]]
 
-    statistics = accuracy().statistics(predictions, references)
+    statistics = accuracy().statistics({"prediction": predictions}, references)
 
     assert statistics.tolist() == [[1, 2], [0, 0], [1, 1]]
     assert accuracy().compute(statistics.sum(axis=0)) == {"accuracy": pytest.approx(2 / 3)}
@@ -183,7 +183,7 @@ def test_the_accuracy_of_tags_counts_right_tags_and_tags_of_each_sentence() -> N
 def test_the_confusion_matrix_accounts_for_every_row(pairs: list[tuple[str, str]]) -> None:
     predictions, references = zip(*pairs, strict=True)
     matrix = classification.build_confusion_matrix(ConfusionMatrixConfig(use="confusion-matrix"), labels=LABELS)
-    total = matrix.statistics(predictions, references).sum(axis=0)
+    total = matrix.statistics({"prediction": predictions}, references).sum(axis=0)
 
     table = matrix.table(total)
 
@@ -197,16 +197,16 @@ def test_the_confusion_matrix_accounts_for_every_row(pairs: list[tuple[str, str]
 
 def test_an_unknown_reference_label_is_named_with_the_labels_there_are() -> None:
     with pytest.raises(DataError, match=r"the label 'odd' is among .* \(bad, fair, good, never\).*data.keep"):
-        averaged("f1", "macro").statistics(["bad", "bad"], ["bad", "odd"])
+        averaged("f1", "macro").statistics({"prediction": ["bad", "bad"]}, ["bad", "odd"])
     with pytest.raises(DataError, match="the labels 'even', 'odd' are"):
-        accuracy().statistics([["bad", "bad"]], [["even", "odd"]])
+        accuracy().statistics({"prediction": [["bad", "bad"]]}, [["even", "odd"]])
 
 
 def test_predictions_that_do_not_fit_the_rows_are_the_tasks_fault() -> None:
     with pytest.raises(PluginError, match="2 predictions for 1 rows"):
-        accuracy().statistics(["bad", "bad"], ["bad"])
+        accuracy().statistics({"prediction": ["bad", "bad"]}, ["bad"])
     with pytest.raises(PluginError, match="1 tags for the 2 words of row 1"):
-        accuracy().statistics([["bad"], ["bad"]], [["bad"], ["bad", "bad"]])
+        accuracy().statistics({"prediction": [["bad"], ["bad"]]}, [["bad"], ["bad", "bad"]])
 
 
 def test_a_task_without_labels_is_refused_before_anything_is_measured() -> None:
@@ -221,7 +221,7 @@ def test_a_hundred_thousand_rows_are_counted_in_well_under_a_second() -> None:
     metric = classification.build_f1(F1Config(use="f1"), labels=labels)
 
     started = time.thread_time()
-    statistics = metric.statistics(predictions, references)
+    statistics = metric.statistics({"prediction": predictions}, references)
 
     assert time.thread_time() - started < 1.0
     assert statistics.shape == (100_000, 150)

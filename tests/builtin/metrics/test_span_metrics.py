@@ -66,7 +66,7 @@ def test_spans_are_counted_as_conlleval_counts_them(tagged: list[list[tuple[str,
     predictions = [[predicted for predicted, _ in sentence] for sentence in tagged]
     references = [[actual for _, actual in sentence] for sentence in tagged]
 
-    counted = spans_metric().statistics(predictions, references)
+    counted = spans_metric().statistics({"prediction": predictions}, references)
 
     assert counted.tolist() == counts_of_conlleval(predictions, references)
 
@@ -84,11 +84,11 @@ def test_spans_are_counted_as_conlleval_counts_them(tagged: list[list[tuple[str,
     ],
 )
 def test_a_span_is_right_when_its_ends_and_its_type_are(predicted: str, actual: str, counts: list[int]) -> None:
-    assert spans_metric().statistics([predicted.split()], [actual.split()]).tolist() == [counts]
+    assert spans_metric().statistics({"prediction": [predicted.split()]}, [actual.split()]).tolist() == [counts]
 
 
 def test_a_span_does_not_run_on_into_the_next_sentence() -> None:
-    statistics = spans_metric().statistics([["B-PER"], ["I-PER"]], [["B-PER"], ["I-PER"]])
+    statistics = spans_metric().statistics({"prediction": [["B-PER"], ["I-PER"]]}, [["B-PER"], ["I-PER"]])
 
     assert statistics.tolist() == [[1, 1, 1], [1, 1, 1]]
 
@@ -98,7 +98,7 @@ def test_measures_are_micro_averages_over_all_spans() -> None:
     references = [["B-PER", "O", "O"], ["B-LOC", "I-LOC", "B-PER"], ["O"]]
     metric = spans_metric()
 
-    measures = metric.compute(metric.statistics(predictions, references).sum(axis=0))
+    measures = metric.compute(metric.statistics({"prediction": predictions}, references).sum(axis=0))
 
     assert measures == {
         "span_f1": pytest.approx(2 * 2 / (4 + 3)),
@@ -111,14 +111,14 @@ def test_without_spans_or_without_rows_the_measures_are_0() -> None:
     metric = spans_metric()
     nothing = {"span_f1": 0.0, "span_precision": 0.0, "span_recall": 0.0}
 
-    assert metric.compute(metric.statistics([["O"]], [["O"]]).sum(axis=0)) == nothing
-    assert metric.compute(metric.statistics([], []).sum(axis=0)) == nothing
+    assert metric.compute(metric.statistics({"prediction": [["O"]]}, [["O"]]).sum(axis=0)) == nothing
+    assert metric.compute(metric.statistics({"prediction": []}, []).sum(axis=0)) == nothing
 
 
 def test_predicted_tags_that_are_no_labels_are_wrong() -> None:
     predictions, references = [["B-ORG", "what", "B-PER"]], [["B-PER", "I-PER", "B-PER"]]
 
-    statistics = spans_metric().statistics(predictions, references)
+    statistics = spans_metric().statistics({"prediction": predictions}, references)
 
     assert statistics.tolist() == [[1, 2, 2]]
 
@@ -127,7 +127,7 @@ def test_types_may_contain_hyphens_and_may_be_left_out() -> None:
     tags = ("O", "B", "I", "B-work-of-art", "I-work-of-art")
     metric = build_span_f1(SpanF1Config(use="span-f1"), labels=tags)
 
-    statistics = metric.statistics([["B", "I", "B-work-of-art"]], [["B", "I", "B-work-of-art"]])
+    statistics = metric.statistics({"prediction": [["B", "I", "B-work-of-art"]]}, [["B", "I", "B-work-of-art"]])
 
     assert statistics.tolist() == [[2, 2, 2]]
 
@@ -139,6 +139,6 @@ def test_labels_that_are_no_bio_tags_are_refused_at_once() -> None:
 
 def test_unknown_reference_tags_and_missing_predictions_are_named() -> None:
     with pytest.raises(DataError, match="'B-ORG'"):
-        spans_metric().statistics([["O"]], [["B-ORG"]])
+        spans_metric().statistics({"prediction": [["O"]]}, [["B-ORG"]])
     with pytest.raises(PluginError, match="0 tags for the 1 words of row 0"):
-        spans_metric().statistics([[]], [["O"]])
+        spans_metric().statistics({"prediction": [[]]}, [["O"]])

@@ -40,7 +40,7 @@ corpora_of_several = st.lists(st.tuples(words, st.lists(words, min_size=1, max_s
 
 
 def measure(metric: Metric, predictions: list[str], references: list[Any]) -> float:
-    (value,) = metric.compute(metric.statistics(predictions, references).sum(axis=0)).values()
+    (value,) = metric.compute(metric.statistics({"prediction": predictions}, references).sum(axis=0)).values()
     return value
 
 
@@ -102,12 +102,13 @@ def test_rows_may_have_different_numbers_of_references(corpus: list[tuple[str, l
     ids=["bleu", "chrf"],
 )
 def test_statistics_of_parts_are_those_of_the_whole(metric: Metric) -> None:
-    whole = metric.statistics(PREDICTIONS, REFERENCES)
+    whole = metric.statistics({"prediction": PREDICTIONS}, REFERENCES)
 
-    parts = [metric.statistics(PREDICTIONS[:2], REFERENCES[:2]), metric.statistics(PREDICTIONS[2:], REFERENCES[2:])]
+    halves = [(PREDICTIONS[:2], REFERENCES[:2]), (PREDICTIONS[2:], REFERENCES[2:])]
+    parts = [metric.statistics({"prediction": predictions}, references) for predictions, references in halves]
 
     assert [row for part in parts for row in part.tolist()] == whole.tolist()
-    assert metric.statistics([], []).shape == (0, whole.shape[1])
+    assert metric.statistics({"prediction": []}, []).shape == (0, whole.shape[1])
     assert measure(metric, [], []) == 0.0
 
 
@@ -116,7 +117,7 @@ def test_exact_match_compares_character_by_character_with_any_reference() -> Non
     predictions = ["yes", "Yes", "two ", "2"]
     references = ["yes", "yes", "two", ["two", "2"]]
 
-    assert metric.statistics(predictions, references).tolist() == [[1, 1], [0, 1], [0, 1], [1, 1]]
+    assert metric.statistics({"prediction": predictions}, references).tolist() == [[1, 1], [0, 1], [0, 1], [1, 1]]
     assert measure(metric, predictions, references) == 0.5
     assert measure(metric, [], []) == 0.0
 
@@ -126,16 +127,16 @@ def test_rows_without_a_reference_text_are_faults_of_the_data() -> None:
 
     for missing in (None, [], ["a", None]):
         with pytest.raises(DataError, match=r"row 1 .* no reference text"):
-            metric.statistics(["a", "b"], ["a", missing])
+            metric.statistics({"prediction": ["a", "b"]}, ["a", missing])
 
 
 def test_predictions_that_are_no_texts_are_the_tasks_fault() -> None:
     metric = build_bleu(BleuConfig(use="bleu"), labels=())
 
     with pytest.raises(PluginError, match="list for row 0"):
-        metric.statistics([["a"]], ["a"])
+        metric.statistics({"prediction": [["a"]]}, ["a"])
     with pytest.raises(PluginError, match="1 predictions for 2 rows"):
-        metric.statistics(["a"], ["a", "b"])
+        metric.statistics({"prediction": ["a"]}, ["a", "b"])
 
 
 def test_a_task_of_labels_is_refused_before_anything_is_measured() -> None:
