@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmkit.api.logs import say
-from lmkit.errors import InterruptedRunError
+from lmkit.errors import InterruptedRunError, UsageError
 from lmkit.offline import network
 from lmkit.plugins import installed_plugins
 from lmkit.records.files import disk_errors
@@ -22,7 +22,7 @@ from lmkit.sweep.confirming import Confirming, confirm, confirmed, is_confirmed,
 from lmkit.sweep.controller import Board, Controller
 from lmkit.sweep.folder import RUNS, Spec, begin_sweep, find_sweep, read_spec, spec_of, sweep_folder
 from lmkit.sweep.jobs import confirm_job, trial_jobs
-from lmkit.sweep.journal import read_trials
+from lmkit.sweep.journal import JOURNAL, read_trials
 from lmkit.sweep.load import LoadedSweep
 from lmkit.sweep.local import LocalExecutor
 from lmkit.sweep.seeds import confirm_seeds, repeat_seeds
@@ -73,7 +73,14 @@ class SweepResult:
         from lmkit.sweep.winners import judge_winners
 
         (numbers, seeds), known, spec = asked, confirmed(self.folder), self.spec
-        by_number = {trial.number: trial for trial in self.trials() if trial.number in numbers}
+        by_number = {
+            trial.number: trial for trial in self.trials() if trial.number in numbers and trial.value is not None
+        }
+        if unknown := [number for number in numbers if number not in by_number]:
+            raise UsageError(
+                f"this sweep's journal is damaged: {self.folder / JOURNAL}: it confirms trial {unknown[0]}, "
+                "which has not finished in it; put back a copy of the file"
+            )
         return judge_winners(
             [by_number[number] for number in numbers],
             {number: [known[number, seed] for seed in seeds] for number in numbers},

@@ -19,7 +19,7 @@ from rich.text import Text
 from lmkit.api.sweeping import SweepResult, open_sweep
 from lmkit.cli.sweep_tables import winner_lines, winner_tables
 from lmkit.cli.tables import shown_number
-from lmkit.errors import UsageError
+from lmkit.errors import LmkitError, UsageError
 from lmkit.recipe.document import dump_document
 from lmkit.records.files import disk_errors, write_text
 from lmkit.records.lease import alive
@@ -39,15 +39,32 @@ SHOWN = 20
 
 
 def list_command(runs: Path | None, as_json: bool) -> None:
-    """Each sweep with how far it is and its best value."""
-    sweeps = [SweepResult(folder) for folder in list_sweeps(runs_folder(runs))]
-    told = [_summary(sweep) for sweep in sweeps]
+    """List each sweep with how far it is and its best value.
+
+    Raises UsageError, after the listing, if some are damaged: one line for each.
+    """
+    told, damaged = [], []
+    for folder in list_sweeps(runs_folder(runs)):
+        try:
+            told.append(_summary(SweepResult(folder)))
+        except LmkitError as error:
+            told.append({"name": folder.name, "state": "damaged", "error": str(error), "folder": str(folder)})
+            damaged.append(f"{folder.name}: {error}")
     if as_json:
         print(json.dumps(told, indent=2, ensure_ascii=False))
-        return
+    else:
+        _print_list(told)
+    if damaged:
+        raise UsageError("\n".join(damaged))
+
+
+def _print_list(told: list[dict[str, Any]]) -> None:
     if not told:
         print("there are no sweeps yet; `lmkit sweep FILE` runs one")
     for each in told:
+        if "error" in each:
+            print(f"{each['name']}  {each['state']}")
+            continue
         of = f" of {each['trials']:,}" if (each["trials"] or 0) >= each["finished"] else ""
         failed = f", {each['failed']:,} failed" if each["failed"] else ""
         print(f"{each['name']}  {each['state']}  {each['finished']:,}{of} finished{failed}  {_listed_best(each)}")

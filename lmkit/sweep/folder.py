@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from lmkit.errors import UsageError
 from lmkit.recipe.layers import COMMAND_LINE
 from lmkit.recipe.schema import NAME
 from lmkit.records.changes import Change, changes
-from lmkit.records.files import disk_errors, write_json
+from lmkit.records.files import disk_errors, read_json, write_json
 from lmkit.records.store import kept_settings
 from lmkit.redaction import redacted_value
 from lmkit.spelling import nearest
+from lmkit.sweep.journal import JOURNAL
 from lmkit.sweep.load import LoadedSweep
 from lmkit.sweep.trials import Direction
 
@@ -34,6 +35,26 @@ FORMAT = 1
 
 FREE = re.compile(r"(search\.trials|executor\.workers|executor\.use|budget(\.minutes)?|confirm(\.\w+)?)")
 """The keys of a sweep that may change while it is under way: no trial's result depends on them."""
+
+KEPT: Mapping[str, Collection[type]] = {
+    "name": [str],
+    "metric": [str],
+    "recipe_file": [str],
+    "space_file": [str],
+    "trials": [int, type(None)],
+    "settings": [dict],
+    "recipe": [dict],
+    "overrides": [list],
+}
+"""What is kept of a sweep beside its direction, and the types it has."""
+
+SETTINGS: Mapping[str, Collection[type]] = {
+    "executor.threads": [int],
+    "confirm.best": [int, type(None)],
+    "confirm.seeds": [int, type(None)],
+    "budget.minutes": [int, float, type(None)],
+}
+"""The settings of a kept sweep that are read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,40 +120,69 @@ def begin_sweep(folder: Path, spec: Spec) -> None:
                 f"sweep {spec.name} was begun with other settings:\n{lines}\n"
                 f"change `name` to begin another one, or remove {folder}"
             )
-    write_json(folder / SPEC, {"format": FORMAT, **_as_json(spec)})
+    write_json(folder / SPEC, {"format": FORMAT, **_as_json(spec)}, checked=True)
 
 
 def read_spec(folder: Path) -> Spec:
-    """What a kept sweep is. Raises UsageError for a damaged one or one of another format."""
+    """Read what a sweep is. Raises UsageError if the file is damaged, changed or of another format."""
     path = folder / SPEC
     try:
-        kept = json.loads(path.read_bytes())
+        kept = read_json(path)
         if kept["format"] != FORMAT:
-            raise UsageError(f"{path} is of format {kept['format']}, which this lmkit cannot read")
+            raise UsageError(f"{path} is of format {kept['format']!r:.80}, which this lmkit cannot read")
+        _check_kept(kept)
         return Spec(
-            str(kept["name"]),
-            str(kept["metric"]),
+            kept["name"],
+            kept["metric"],
             kept["direction"],
             Path(kept["recipe_file"]),
             kept["trials"],
-            dict(kept["settings"]),
-            dict(kept["recipe"]),
+            kept["settings"],
+            kept["recipe"],
             tuple(kept.get("overrides", ())),
             Path(kept.get("space_file", kept["recipe_file"])),
         )
     except (OSError, ValueError, KeyError, TypeError) as cause:
-        raise UsageError(f"this sweep's record is damaged: {path}: {cause}") from cause
+        why = f"it has no {cause}" if isinstance(cause, KeyError) else cause
+        raise UsageError(
+            f"this sweep's record is damaged: {path}: {why}; move it away: the same `lmkit sweep` command writes it "
+            "anew"
+        ) from cause
+
+
+def _check_kept(kept: Mapping[str, Any]) -> None:
+    """Raises ValueError, or KeyError, for values of which no `Spec` can be made."""
+    if kept["direction"] not in ("maximize", "minimize"):
+        raise ValueError(f"direction is {kept['direction']!r:.80}, neither maximize nor minimize")
+    for key, types in KEPT.items():
+        if key in kept or key not in ("overrides", "space_file"):
+            _check_type(key, kept[key], types)
+    if not all(isinstance(text, str) for text in kept.get("overrides", ())):
+        raise ValueError("overrides are no texts")
+    for key, types in SETTINGS.items():
+        _check_type(f"settings.{key}", kept["settings"].get(key), types)
+
+
+def _check_type(key: str, value: Any, types: Collection[type]) -> None:
+    if type(value) not in types:
+        raise ValueError(f"{key} is {value!r:.80}")
 
 
 def list_sweeps(runs: Path) -> list[Path]:
-    """The folders of all sweeps in a folder of runs, by name."""
-    return sorted(path.parent for path in (runs / SWEEPS).glob(f"*/{SPEC}"))
+    """List the folders of all sweeps in a folder of runs, by name; those of damaged sweeps too."""
+    folders = (runs / SWEEPS).iterdir() if (runs / SWEEPS).is_dir() else ()
+    return sorted(folder for folder in folders if is_sweep_folder(folder))
+
+
+def is_sweep_folder(folder: Path) -> bool:
+    """Whether a folder has one of a sweep's own files, or something in its place."""
+    return any(os.path.lexists(folder / name) for name in (SPEC, JOURNAL))
 
 
 def find_sweep(runs: Path, name: str) -> Path:
     """The folder of a sweep. Raises UsageError where there is none of the name."""
     folder = sweep_folder(runs, name)
-    if NAME.fullmatch(name) and (folder / SPEC).is_file():
+    if NAME.fullmatch(name) and is_sweep_folder(folder):
         return folder
     near = nearest(name, [path.name for path in list_sweeps(runs)])
     meant = f"; did you mean {near!r}?" if near else "; `lmkit sweeps list` lists what there is"

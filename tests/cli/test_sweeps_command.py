@@ -48,6 +48,7 @@ POINTS = (
     {"optimizer": {"use": "sgd", "lr": 0.05}, "train.batch_size": 16},
     {"optimizer": {"use": "adamw", "lr": 0.001}, "train.batch_size": 16},
     {"optimizer": {"use": "adamw", "lr": 0.002}, "train.batch_size": 16},
+    {"optimizer": {"use": "sgd", "lr": 0.02}, "train.batch_size": 8},
 )
 
 
@@ -253,7 +254,7 @@ def test_winners_of_fewer_trials_than_there_are_say_so(lmkit: Call, begin: Calla
     keep_trials(folder, [0.65], first=3)
     more = "\n".join(shown())
     folder_page = (folder / "report.html").read_text()
-    keep_trials(folder, [0.95], first=2)
+    keep_trials(folder, [0.95], first=4)
     better = "\n".join(shown())
     begin("search.trials=2")
 

@@ -359,18 +359,17 @@ def test_a_grid_of_ten_thousand_points_is_taken_up_and_told_in_seconds(tmp_path:
 def test_the_work_on_a_search_is_counted_to_the_last_sign_of_each_controller_and_without_confirmation(
     tmp_path: Path,
 ) -> None:
-    times = [
-        ("open", 0),
-        ("start", 1),
-        ("finished", 4),
-        ("open", 100),
-        ("close", 103),
-        ("confirmed", 120),
-        ("open", 200),
+    ended: dict[str, Any] = {"trial": 0, "value": 0.5, "values": [0.5], "runs": ["a"], "seconds": 3.0}
+    times: list[tuple[int, dict[str, Any]]] = [
+        (0, {"event": "open"}),
+        (1, {"event": "start", "trial": 0, "settings": {}}),
+        (4, {"event": "finished", **ended}),
+        (100, {"event": "open"}),
+        (103, {"event": "close"}),
+        (120, {"event": "confirmed", "point": 0, "seed": 1, "value": 0.5, "run": "b", "error": None}),
+        (200, {"event": "open"}),
     ]
-    lines = [
-        {"event": event, "at": f"2026-03-01T10:{second // 60:02}:{second % 60:02}+00:00"} for event, second in times
-    ]
+    lines = [{**event, "at": f"2026-03-01T10:{second // 60:02}:{second % 60:02}+00:00"} for second, event in times]
     (tmp_path / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     assert worked(tmp_path) == 4 + 3
