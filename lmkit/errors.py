@@ -4,7 +4,7 @@ LmkitError                 base of them all; the command line prints it without 
 ├── RecipeError        2   a recipe is not well formed; tells every fault at once
 ├── UsageError         2   a command was asked for something that is not there
 ├── DataError          2   the rows are not what the recipe says they are
-├── TrainingError      2   training went where no number is (a loss that is NaN or infinite)
+├── TrainingError      2   a loss, a weight, a measure or an answer is NaN or infinite
 ├── UnmetError         3   what a recipe requires of its result does not hold
 ├── PluginError        4   a plugin or component could not be loaded or built, or broke its contract
 ├── ResourceError      4   the disk, the network, the package index or the memory did not suffice

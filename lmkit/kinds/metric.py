@@ -58,7 +58,11 @@ class AdditiveMetric(_ByRow, Protocol):
     """A metric whose value depends on the sum of the rows' statistics."""
 
     def compute(self, total: NDArray[np.float64]) -> Mapping[str, float]:
-        """The value of each of the config's measures, from the (K,) sum of statistics. NaN where it is undefined."""
+        """The value of each of the config's measures, from the (K,) sum of statistics.
+
+        NaN says that a measure is undefined on these rows. A resample, a slice or a baseline is then left without a
+        value. The model's own measure on a split has to be a number: otherwise the run fails.
+        """
         ...
 
 
@@ -66,7 +70,7 @@ class WholeMetric(_ByRow, Protocol):
     """A metric whose value depends on all rows at once. It is resampled row by row, which takes longer."""
 
     def compute_rows(self, rows: NDArray[np.float64]) -> Mapping[str, float]:
-        """The value of each of the config's measures, from the (N, K) statistics. NaN where it is undefined."""
+        """The value of each of the config's measures, from the (N, K) statistics. NaN means as in `compute`."""
         ...
 
 

@@ -25,6 +25,7 @@ from lmkit.kinds.task import Predictions, Task
 from lmkit.run.curvature import measure_curvature, needs_curvature, twice_differentiable
 from lmkit.run.group import summed
 from lmkit.run.memory import memory_errors
+from lmkit.run.numbers import ADVICE, lost_measures, lost_weights
 from lmkit.run.parts import NamedMetric
 
 WriteRow = Callable[[int, int, str, Mapping[str, float]], None]
@@ -126,7 +127,7 @@ class Learner(pl.LightningModule):
             self._items += self._weight("train", batch)
             self.examples += count
             if total.device.type == "cpu" and not math.isfinite(total.item()):
-                raise self._diverged()
+                raise self._diverged("the loss", "at", self.trainer.global_step + 1)
         return total * (self.trainer.accumulate_grad_batches * self.trainer.world_size / window)
 
     def backward(self, loss: Tensor, *arguments: Any, **named: Any) -> None:
@@ -158,6 +159,7 @@ class Learner(pl.LightningModule):
         if self.trainer.global_step != self._row_step:
             self._write_training_row(self.trainer.global_step, time.perf_counter())
         self._turn_weights("eval")
+        self._check_weights()
 
     def state(self) -> dict[str, Any]:
         """What a training that goes on from here has to know of what came before: plain values and tensors."""
@@ -194,7 +196,7 @@ class Learner(pl.LightningModule):
             return
         self.loss = total / items
         if not math.isfinite(self.loss):
-            raise self._diverged()
+            raise self._diverged("the loss", "at", step)
         elapsed = max(now - self._row_time, 1e-9)
         self.rate = examples / elapsed
         values = {
@@ -212,6 +214,8 @@ class Learner(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self._turn_weights("eval")
+        if self.watches:
+            self._check_weights()
         self._gathered, self._measured_loss = [], []
         self._began = time.perf_counter()
 
@@ -253,13 +257,15 @@ class Learner(pl.LightningModule):
             raise PluginError(
                 f"{len(predictions['prediction'])} predictions were made for the {len(references)} rows of {self.split}"
             )
+        loss = {"loss": losses / max(1, int(self.weights[self.split].sum()))}
+        self._check_measures(loss)  # before metrics read predictions that say nothing
         statistics: dict[str, NDArray[np.float64]] = {}
         measures: dict[str, float] = {}
         for named in self.metrics:
             statistics[named.name] = named.statistics(predictions, references)
             measures |= named.values(statistics[named.name])
-        measures["loss"] = losses / max(1, int(self.weights[self.split].sum()))
-        return Measured(predictions, statistics, measures, time.perf_counter() - self._began)
+        self._check_measures(measures)
+        return Measured(predictions, statistics, measures | loss, time.perf_counter() - self._began)
 
     def _turn_weights(self, mode: Literal["train", "eval"]) -> None:
         """Between the weights that gradients are taken at and those to measure and keep, where an optimizer has both.
@@ -278,11 +284,36 @@ class Learner(pl.LightningModule):
     def _weight(self, split: str, batch: Batch) -> float:
         return float(self.weights[split][batch[ROWS].numpy()].sum())
 
-    def _diverged(self) -> TrainingError:
-        step = self.trainer.global_step + 1
+    def _check_weights(self) -> None:
+        """Raises TrainingError on every rank where a weight of one is NaN or infinite."""
+        lost = lost_weights(self.model)
+        (count,) = summed(len(lost))
+        if count:
+            named = f"the weights ({', '.join(lost[:3])}{', …' if len(lost) > 3 else ''})" if lost else "the weights"
+            raise self._diverged(named, "after", self.trainer.global_step)
+
+    def _check_measures(self, measures: Mapping[str, float]) -> None:
+        """Raises TrainingError for a loss or a measure that is NaN or infinite: it says nothing about the model."""
+        lost = lost_measures(measures)
+        where = f"on {self.split}"
+        if "loss" in lost and self.watches:
+            raise self._diverged(f"the loss {where}", "after", self.trainer.global_step)
+        if "loss" in lost:
+            raise TrainingError(
+                f"the loss {where} is NaN or infinite, so nothing else is measured. Set evaluate.precision: 32, or "
+                "train with a lower optimizer.lr"
+            )
+        if lost:
+            step = f" after step {self.trainer.global_step}" if self.watches else ""
+            metric = next(named.name for named in self.metrics if lost[0] in named.measures)
+            raise TrainingError(
+                f"metric {metric!r} gave {measures[lost[0]]} for {lost[0]} {where}{step}. A result needs a number: "
+                f"leave the metric out, or give {self.split} rows for which it is defined"
+            )
+
+    def _diverged(self, what: str, when: Literal["at", "after"], step: int) -> TrainingError:
         return TrainingError(
-            f"the loss became NaN or infinite at step {step} (learning rate {self._lr:.3g}). "
-            "Lower optimizer.lr, lengthen scheduler.warmup, or set train.precision: 32"
+            f"{what} became NaN or infinite {when} step {step} (learning rate {self._lr:.3g}). {ADVICE}"
         )
 
 

@@ -78,8 +78,8 @@ def train(
 ) -> Trained:
     """Fit `parts.model` in place. Checkpoints go to `folder`, and training goes on from the newest that is there.
 
-    Raises TrainingError when the loss is no number, ResourceError when memory or disk run out, and
-    InterruptedRunError when the run was asked to stop and has written a checkpoint.
+    Raises TrainingError when the loss, a weight or a measure is NaN or infinite, ResourceError when memory or disk run
+    out, and InterruptedRunError when the run was asked to stop and has written a checkpoint.
     """
     begin = _begin(folder, metrics)
     if metrics is not None:
@@ -167,7 +167,7 @@ class KeepBest(pl.Callback):
         assert isinstance(pl_module, Learner)
         step, measures = pl_module.history[-1]
         value = measures[self.monitor] * (1 if self.direction == "max" else -1)
-        if not self.active or math.isnan(value) or value <= self._best:
+        if not self.active or value <= self._best:
             return
         self._best, self.step = value, step
         if not self._is_last(trainer):

@@ -18,7 +18,7 @@ from torch import nn
 from lmkit.catalog import Catalog
 from lmkit.data.batching import POOL, ROWS, Collation, in_row_order, measuring_plan
 from lmkit.data.transforms import Transforms, build_transforms, transform_rows
-from lmkit.errors import PluginError, UsageError
+from lmkit.errors import PluginError, TrainingError, UsageError
 from lmkit.kinds.model import Batch
 from lmkit.kinds.task import Predictions, Task
 from lmkit.kinds.tokenizer import Tokenizer
@@ -31,6 +31,7 @@ from lmkit.records.files import read_json
 from lmkit.records.record import RunRecord
 from lmkit.records.store import MODEL, RECIPE, read_record
 from lmkit.run.memory import memory_errors
+from lmkit.run.numbers import lost_rows, lost_weights
 from lmkit.run.parts import build_model, build_task, paddings
 from lmkit.run.progress import NoProgress, Position, Progress
 from lmkit.run.save import LABELS, TARGET, WEIGHTS
@@ -91,6 +92,10 @@ def open_trained(folder: Path, plugins: Plugins) -> TrainedModel:
         torch.manual_seed(recipe.seed)
         model = build_model(built, task, tokenizers, None, base, plugins.catalog, saved)
     load_weights(model, saved, recipe, plugins.catalog)
+    if lost := lost_weights(model):
+        raise UsageError(
+            f"this run's model is of no use: its weights hold NaN or infinity ({', '.join(lost[:3])}). Train it again"
+        )
     return TrainedModel(recipe, task, *tokenizers, model.to(hardware.device).eval(), labels, transforms, hardware)
 
 
@@ -115,7 +120,7 @@ def answer_rows(
     windows = range(0, inputs.num_rows, size * POOL)
     parts = []
     for start in windows:
-        parts.append(_answer_window(trained, inputs.slice(start, size * POOL), size))
+        parts.append(_answer_window(trained, inputs.slice(start, size * POOL), size, start))
         progress.show(Position("predict", len(parts), len(windows)))
     columns = dict.fromkeys(name for part in parts for name in part.predictions) or {"prediction": None}
     predictions = {name: [value for part in parts for value in part.predictions[name]] for name in columns}
@@ -129,8 +134,8 @@ def _inputs(trained: TrainedModel, rows: pa.Table) -> pa.Table:
     return transform_rows(inputs, trained.transforms, columns)
 
 
-def _answer_window(trained: TrainedModel, rows: pa.Table, size: int) -> Answers:
-    """Answer a few thousand rows at most, batched by length."""
+def _answer_window(trained: TrainedModel, rows: pa.Table, size: int, first: int) -> Answers:
+    """Answer a few thousand rows at most, batched by length; `first` is the number of the first one."""
     features = trained.task.encode(rows, trained.tokenizer, trained.target_tokenizer)
     padding = paddings(trained.task, trained.tokenizer, trained.target_tokenizer)
     collation = Collation(features, padding)
@@ -141,7 +146,15 @@ def _answer_window(trained: TrainedModel, rows: pa.Table, size: int) -> Answers:
         for numbers in measuring_plan(collation.lengths, size):
             batch = _on_device(collation.batch(numbers), trained.hardware)
             shape = (len(numbers), batch["input_ids"].shape[1])
-            answered = trained.task.predict(trained.model, trained.model(batch), batch)
+            output = trained.model(batch)
+            mask = batch["attention_mask"] if trained.task.head.kind == "token" else None
+            if lost := lost_rows(output.logits, mask):
+                row = first + min(int(numbers[place]) for place in lost)
+                raise TrainingError(
+                    f"row {row}: the model's scores are NaN or infinite, so that it has no answer. "
+                    "Set evaluate.precision: 32 in its recipe, or train it again with a lower optimizer.lr"
+                )
+            answered = trained.task.predict(trained.model, output, batch)
             gathered.append((numbers.tolist(), answered))
     predictions = in_row_order(gathered)
     if len(predictions["prediction"]) != rows.num_rows:
