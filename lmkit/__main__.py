@@ -12,7 +12,9 @@ def main() -> None:
 
         main()
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        from lmkit.terminal import print_error
+
+        print_error("stopped")
         sys.exit(130)
     finally:
         # Where Ctrl-C came inside of an `exec`, as some imports do, Python remembers, and ends itself by the signal

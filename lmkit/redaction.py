@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal, TextIO, cast
+from typing import Any, Literal
 
 WORDS = {"KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIALS"}
 """A variable with one of these words in its name, between underscores, holds a secret."""
@@ -75,21 +74,6 @@ def forget_secrets() -> None:
     _known.seen = ()
 
 
-@contextmanager
-def redacted_streams(*names: Literal["stdout", "stderr"]) -> Iterator[None]:
-    """What is printed meanwhile, tracebacks and libraries' lines too, is redacted."""
-    import sys
-
-    before = {name: getattr(sys, name) for name in names}
-    for name, stream in before.items():
-        setattr(sys, name, cast("TextIO", _RedactingStream(stream)))
-    try:
-        yield
-    finally:
-        for name, stream in before.items():
-            setattr(sys, name, stream)
-
-
 Secrets = tuple[re.Pattern[str], list[str]] | None
 """What finds the secrets, and the variable of each of its groups; None where there are none."""
 
@@ -111,24 +95,6 @@ def _redacted_inside(value: Any, secrets: Secrets) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_redacted_inside(inner, secrets) for inner in value)
     return value
-
-
-class _RedactingStream:
-    """A text stream that redacts what is written to it, and is its stream in all else."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        self._stream.write(redacted(text, "records"))
-        return len(text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self.write(line)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
 
 
 @dataclass

@@ -17,7 +17,8 @@ from lmkit.data.leaks import refuse_secrets
 from lmkit.errors import DataError, Fault, Place, RecipeError, ResourceError
 from lmkit.recipe.environment import filled
 from lmkit.records.files import write_json
-from lmkit.redaction import named_secrets, redacted, redacted_streams, redacted_value
+from lmkit.redaction import named_secrets, redacted, redacted_value
+from lmkit.terminal import guarded_streams
 
 KEY = "sk-0123456789abcdef"
 
@@ -150,7 +151,7 @@ def test_what_is_printed_is_redacted_and_the_stream_is_as_before(
     monkeypatch.setenv("MY_TOKEN", KEY)
     before = sys.stderr
 
-    with redacted_streams("stdout", "stderr"):
+    with guarded_streams("stdout", "stderr", redacts=True):
         print(KEY)
         sys.stderr.writelines([f"{KEY}\n"])
         assert not sys.stderr.isatty()

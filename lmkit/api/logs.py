@@ -13,16 +13,22 @@ from typing import TYPE_CHECKING
 from lmkit.records.files import disk_errors
 from lmkit.records.store import LOG
 from lmkit.redaction import redacted
+from lmkit.terminal import visible
 
 if TYPE_CHECKING:
-    from lmkit.run.progress import Progress
+    from lmkit.run.progress import Position, Progress
 
 logger = logging.getLogger("lmkit")
 
 
 @contextmanager
-def logged(folder: Path, progress: Progress | None) -> Iterator[None]:
-    """Everything logged while the run lasts goes to log.txt; what lmkit says goes to the person too. Both redacted."""
+def logged(folder: Path, progress: Progress | None) -> Iterator[Progress]:
+    """Write everything that is logged to log.txt, and lmkit's own messages to the person too. Both are redacted.
+
+    Yields the progress to use meanwhile: its lines go to the log as well, which has them where nobody reads the screen.
+    """
+    from lmkit.run.progress import NoProgress
+
     with disk_errors(folder / LOG):
         file = _Log(folder / LOG, encoding="utf-8")
     file.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -41,7 +47,7 @@ def logged(folder: Path, progress: Progress | None) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             logging.captureWarnings(True)
-            yield
+            yield _Logged(progress or NoProgress())
     finally:
         logging.captureWarnings(False)
         logger.setLevel(level)
@@ -63,10 +69,27 @@ class _Log(logging.FileHandler):
 
 
 class _Redacting(logging.Formatter):
-    """Formats records, tracebacks included, without secrets."""
+    """Formats records, tracebacks included, without secrets and control characters: a log is read on terminals."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redacted(super().format(record))
+        return visible(redacted(super().format(record)))
+
+
+class _Logged:
+    """A progress whose lines are logged too."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def show(self, position: Position) -> None:
+        self._progress.show(position)
+
+    def say(self, line: str) -> None:
+        logger.debug("%s", line)  # at this level it is not shown a second time
+        self._progress.say(line)
+
+    def close(self) -> None:
+        self._progress.close()
 
 
 class _Shown(logging.Handler):

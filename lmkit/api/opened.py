@@ -132,17 +132,16 @@ class Run:
         recipe = kept_recipe(self.folder, overrides, block)
         elsewhere = _elsewhere(recipe, data, block, drop_unknown_labels)
         trained = self._trained
-        with logged(self.folder, progress), network(recipe.offline):
+        with logged(self.folder, progress) as shown, network(recipe.offline):
             with quick_imports():
                 from lmkit.run.measurement import measure_again
-            from lmkit.run.progress import NoProgress
 
             return measure_again(
                 self.folder,
                 trained,
                 recipe,
                 installed_plugins(),
-                progress or NoProgress(),
+                shown,
                 elsewhere=elsewhere,
                 splits=splits,
                 overrides=overrides,
@@ -160,12 +159,10 @@ class Run:
                 )
         recipe, record, trained = kept_recipe(self.folder, overrides), self.record, self._trained
         base, content = Path(record.provenance.get("base", self.folder)), record.data.get("content")
-        with logged(self.folder, progress), network(recipe.offline):
-            from lmkit.run.progress import NoProgress
+        with logged(self.folder, progress) as shown, network(recipe.offline):
             from lmkit.validation.validate import validate
 
-            told = progress or NoProgress()
-            return validate(self.folder, trained, recipe, base, content, installed_plugins(), told)
+            return validate(self.folder, trained, recipe, base, content, installed_plugins(), shown)
 
     def study(self) -> Study:
         """What the latest validation found. Raises UsageError where there was none, or it is damaged."""

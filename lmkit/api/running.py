@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +26,7 @@ from lmkit.records.record import Failure, RunRecord, State
 from lmkit.records.store import create_run, remove_unbegun, runs_folder, write_recipe, write_record
 from lmkit.redaction import redacted
 from lmkit.run.stopping import Stop
+from lmkit.terminal import print_error
 from lmkit.workers.imports import quick_imports
 
 if TYPE_CHECKING:
@@ -127,20 +127,19 @@ def take_through(
             mirror = _mirror(recipe, folder)
 
     try:
-        with logged(folder, progress), network(recipe.offline):
+        with logged(folder, progress) as shown, network(recipe.offline):
             write_recipe(folder, recipe.model_dump(mode="json"))
             write_record(folder, record)
             if fit:
                 go()
             try:
-                _perform(recipe, record, base, folder, stop, plugins, progress, facts or Facts(), go)
+                _perform(recipe, record, base, folder, stop, plugins, shown, facts or Facts(), go)
             finally:
-                if progress is not None:
-                    progress.close()
+                shown.close()
                 for line in mirror.finish() if mirror else ():
-                    say(progress, line)
+                    say(shown, line)
             for name, place in mirror.urls().items() if mirror else ():
-                say(progress, f"{name}: {_short(place)}")
+                say(shown, f"{name}: {_short(place)}")
     except (LmkitError, KeyboardInterrupt):
         if not fit:
             with suppress(ResourceError):
@@ -157,15 +156,14 @@ def _perform(
     folder: Path,
     stop: Stop,
     plugins: Plugins,
-    progress: Progress | None,
+    progress: Progress,
     facts: Facts,
     go: Callable[[], None],
 ) -> None:
     """The stages, and the record of what came of them, whatever that is; plugins that listen are told. `go` is called
     when the run is found to be one that can go on."""
-    from lmkit.run.progress import NoProgress, Position
+    from lmkit.run.progress import Position
 
-    progress = progress or NoProgress()
     state: State = "finished"
     failure = None
     ranks = None
@@ -176,7 +174,7 @@ def _perform(
         failed = Failure(type=type(error).__name__, message=message, stage=facts.stage, step=facts.step or None)
         write_record(folder, _closed(record, facts, "failed", failed))
         progress.close()
-        print(message, file=sys.stderr, flush=True)
+        print_error(message)
 
     try:
         stop.begin()

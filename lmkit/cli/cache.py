@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from datetime import UTC, datetime
 from lmkit.data.cache import MADE, cache_folder, clear_cache, list_cache
 from lmkit.errors import UsageError
 from lmkit.spelling import nearest
+from lmkit.terminal import print_json
 
 MEANINGS = {
     "rows": "read, transformed, checked and divided",
@@ -24,7 +24,7 @@ def list_command(as_json: bool) -> None:
     kept = list_cache()
     if as_json:
         sorts = [{**asdict(one), "used": _when(one.used)} for one in kept]
-        print(json.dumps({"folder": str(cache_folder()), "sorts": sorts}, indent=2))
+        print_json({"folder": str(cache_folder()), "sorts": sorts})
         return
     for one in kept:
         entries = f"{one.entries:,} entr{'y' if one.entries == 1 else 'ies'}"

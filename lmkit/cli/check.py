@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from lmkit.cli.arguments import split_arguments
 from lmkit.errors import Fault, RecipeError, UsageError, told
 from lmkit.redaction import redacted, redacted_value
 from lmkit.sweep.load import is_sweep
+from lmkit.terminal import print_json
 
 
 def check_command(arguments: Sequence[str], as_json: bool) -> None:
@@ -22,7 +22,7 @@ def check_command(arguments: Sequence[str], as_json: bool) -> None:
         raise UsageError("name the recipes to check, such as: lmkit check recipes/sentiment.yaml")
     checked = {name: _check(Path(name), overrides) for name in names}
     if as_json:
-        print(json.dumps([_as_json(name, *found) for name, found in checked.items()], indent=2, ensure_ascii=False))
+        print_json([_as_json(name, *found) for name, found in checked.items()])
     else:
         for name, (faults, notices) in checked.items():
             _tell(name, faults, notices)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from lmkit.api import open_run
 from lmkit.cli.tables import result_table
+from lmkit.console import open_console
 from lmkit.errors import StoppedError, UsageError
 from lmkit.records.measurement import measurement_path
 from lmkit.run.progress import LiveProgress, NoProgress, Progress
+from lmkit.terminal import print_json
 
 
 def evaluate_command(
@@ -30,7 +29,7 @@ def evaluate_command(
     """Measure, and print the table that `lmkit run` ends with."""
     if unknown_labels not in ("error", "drop"):
         raise UsageError(f"--unknown-labels {unknown_labels}: is error or drop")
-    console = Console(highlight=False)
+    console = open_console()
     live = console.is_terminal and not (as_json or quiet)
     progress: Progress = LiveProgress(console) if live else NoProgress()
     run = open_run(wanted, runs)
@@ -49,7 +48,7 @@ def evaluate_command(
         progress.close()
     path = measurement_path(run.folder, measurement.name)
     if as_json:
-        print(json.dumps({"path": str(path), **measurement.model_dump(mode="json")}, indent=2, ensure_ascii=False))
+        print_json({"path": str(path), **measurement.model_dump(mode="json")})
         return
     if quiet:
         print(path)
@@ -58,10 +57,8 @@ def evaluate_command(
         console.print()
         console.print(result_table(split, result))
     for label, count in measurement.left_out.items():
-        console.print(f"left out: {count:,} with {label!r}, which the model does not know", markup=False)
+        console.print(f"left out: {count:,} with {label!r}, which the model does not know")
     for split, count in measurement.cut.items():
         if count:
-            console.print(
-                f"{split}: {count:,} longer than task.max_length, beyond which nothing was read", markup=False
-            )
-    console.print(f"\n{path}", soft_wrap=True, markup=False)
+            console.print(f"{split}: {count:,} longer than task.max_length, beyond which nothing was read")
+    console.print(f"\n{path}", soft_wrap=True)

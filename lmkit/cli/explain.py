@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from lmkit.cli.arguments import split_arguments
 from lmkit.errors import UsageError
 from lmkit.plugins import installed_plugins
 from lmkit.recipe.explain import explained, inside, rendered, setting_at
+from lmkit.terminal import print_json
 
 
 def explain_command(path: Path, arguments: Sequence[str], as_json: bool) -> None:
@@ -24,7 +24,7 @@ def explain_command(path: Path, arguments: Sequence[str], as_json: bool) -> None
         lines = inside(lines, keys[0])
     if as_json:
         found = [{"key": ".".join(map(str, line.path)), "value": line.value, "source": line.source} for line in lines]
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
         return
     print(rendered(lines))
     setting = setting_at(loaded.recipe, keys[0]) if keys and len(lines) == 1 else None

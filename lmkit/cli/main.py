@@ -129,11 +129,11 @@ def run(
     plugin or the machine (disk, network, package index, memory), 75 stopped and to be resumed, 130 stopped at once.
     """
     from lmkit.cli.run import run_command
-    from lmkit.redaction import redacted_streams
+    from lmkit.terminal import reported_work
 
     goes_on = resume is ResumeWhen.auto
     changes, stages = tuple(overrides or ()), tuple(stage or ())
-    with redacted_streams("stdout"):
+    with reported_work():
         run_command(recipe, changes, stages, name, seed, runs, resume=goes_on, verbose=verbose, quiet=quiet)
 
 
@@ -160,9 +160,9 @@ def resume(
     Exit codes: as those of `lmkit run`.
     """
     from lmkit.cli.resume import resume_command
-    from lmkit.redaction import redacted_streams
+    from lmkit.terminal import reported_work
 
-    with redacted_streams("stdout"):
+    with reported_work():
         resume_command(run, tuple(overrides or ()), runs, allow_changes=allow_changes, verbose=verbose, quiet=quiet)
 
 
@@ -204,10 +204,10 @@ def sweep(
     Exit codes: as those of `lmkit run`.
     """
     from lmkit.cli.sweep import Options, sweep_command
-    from lmkit.redaction import redacted_streams
+    from lmkit.terminal import reported_work
 
     options = Options(search, trials, tuple(space or ()), workers, name, seed)
-    with redacted_streams("stdout"):
+    with reported_work():
         sweep_command(
             file, tuple(overrides or ()), options, runs, retry_failed=retry_failed, dry_run=dry_run, quiet=quiet
         )
@@ -273,9 +273,9 @@ def verify_resume(
     Exit codes: 0 equal, 3 not equal, others as those of `lmkit run`.
     """
     from lmkit.cli.verify_resume import verify_resume_command
-    from lmkit.redaction import redacted_streams
+    from lmkit.terminal import reported_work
 
-    with redacted_streams("stdout"):
+    with reported_work():
         verify_resume_command(recipe, tuple(overrides or ()), kills, seed)
 
 
@@ -308,8 +308,10 @@ def reproduce(
     Exit codes: 0 it came to the same, 3 it did not, others as those of `lmkit run`.
     """
     from lmkit.cli.reproduce import reproduce_command
+    from lmkit.terminal import reported_work
 
-    reproduce_command(run, tolerance, runs, as_json=as_json, verbose=verbose, quiet=quiet)
+    with reported_work():
+        reproduce_command(run, tolerance, runs, as_json=as_json, verbose=verbose, quiet=quiet)
 
 
 @app.command()
@@ -405,9 +407,9 @@ def evaluate(
     Example: lmkit evaluate sentiment --split validation 'metrics=[accuracy, mcc]'
     """
     from lmkit.cli.evaluate import evaluate_command
-    from lmkit.redaction import redacted_streams
+    from lmkit.terminal import reported_work
 
-    with redacted_streams("stdout"):
+    with reported_work():
         evaluate_command(
             run,
             tuple(overrides or ()),
@@ -442,9 +444,9 @@ def validate(
     Exit codes: 0 every requirement is met, 3 one is not, 2 the run, the data or the command, 4 a plugin or the machine.
     """
     from lmkit.cli.validate import validate_command
-    from lmkit.redaction import redacted_streams
+    from lmkit.terminal import reported_work
 
-    with redacted_streams("stdout"):
+    with reported_work():
         validate_command(wanted, tuple(overrides or ()), runs, as_json)
 
 
@@ -731,37 +733,49 @@ STOPPED = 130
 
 
 def main() -> None:
-    """The entry point: errors made for people are told as one message with the exit code of their kind."""
-    from lmkit.redaction import redacted_streams
+    """The entry point: an error made for people is printed as one message, with the exit code of its kind."""
+    from lmkit.terminal import guarded_streams, open_missing_streams
 
-    with redacted_streams("stderr"):
-        _call()
+    open_missing_streams()
+    with guarded_streams("stdout"), guarded_streams("stderr", redacts=True):
+        sys.exit(_run_command() or _check_output())
 
 
-def _call() -> None:
+def _run_command() -> int:
+    """Run the command that was typed; its exit code."""
     from lmkit.errors import LmkitError
 
     try:
         app()
     except LmkitError as error:
         print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except SystemExit as end:
         if end.code == STOPPED:  # typer makes that of Ctrl-C, and says nothing
             print("stopped", file=sys.stderr)
-        raise
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:
             import traceback
 
             traceback.print_exc()
-            sys.exit(1)
+            return 1
         print(f"lmkit met an error it did not expect: {type(error).__name__}: {error}", file=sys.stderr)
         print("The run's log.txt has the traceback; -v prints it. Please report it if it is lmkit's.", file=sys.stderr)
-        sys.exit(1)
+        return 1
+    return 0
+
+
+def _check_output() -> int:
+    """The exit code of a command that did what it should: that of a disk that is full where its output got lost."""
+    from lmkit.errors import ResourceError
+    from lmkit.terminal import unwritten
+
+    lost = unwritten()
+    if lost is None:
+        return 0
+    print(f"standard output could not be written: {lost.strerror or lost}", file=sys.stderr)
+    return ResourceError.exit_code
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -20,6 +19,7 @@ from lmkit.plugins import Plugin, Plugins, installed_plugins, unmatched_blocks
 from lmkit.recipe.shape import BLOCKS, LISTS, settings_in
 from lmkit.recipe.words import Setting, paragraphs, settings_in_words
 from lmkit.spelling import nearest
+from lmkit.terminal import print_json
 
 
 def list_command(as_json: bool) -> None:
@@ -28,7 +28,7 @@ def list_command(as_json: bool) -> None:
     for name in unmatched_blocks(plugins):
         print(f"LMKIT_BLOCK names {name!r}, which is no plugin here", file=sys.stderr)
     if as_json:
-        print(json.dumps([_plugin_as_json(plugin, plugins) for plugin in plugins.found], indent=2, ensure_ascii=False))
+        print_json([_plugin_as_json(plugin, plugins) for plugin in plugins.found])
         return
     width = max(len(_title(plugin)) for plugin in plugins.found)
     for plugin in plugins.found:
@@ -48,7 +48,7 @@ def show_command(kind: str, name: str | None, as_json: bool) -> None:
         return
     provided = plugins.catalog.find(kind, name)
     if as_json:
-        print(json.dumps(_component_as_json(kind, name, provided), indent=2, ensure_ascii=False))
+        print_json(_component_as_json(kind, name, provided))
         return
     _show_component(kind, name, provided)
 
@@ -115,7 +115,7 @@ def _show_kind(kind: str, plugins: Plugins, as_json: bool) -> None:
         listed = [
             {"kind": kind, "name": name, "owner": item.owner, "about": _about(item)} for name, item in found.items()
         ]
-        print(json.dumps(listed, indent=2, ensure_ascii=False))
+        print_json(listed)
         return
     width = max(map(len, names), default=0)
     for name, item in found.items():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import time
 from collections import Counter
@@ -13,13 +11,13 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from rich.console import Console
-
 from lmkit.api import open_run
 from lmkit.cli.tables import answer_table
+from lmkit.console import open_console
 from lmkit.data.writing import Form, form_of, write_stream, write_tables
 from lmkit.errors import DataError, StoppedError, UsageError
 from lmkit.run.progress import LiveProgress, NoProgress, Position, Progress
+from lmkit.terminal import print_json, rows_stream
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,14 +63,14 @@ def predict_command(
             _tell(told, output, as_json)
         elif texts and "-" not in texts and form is None and not as_json and sys.stdout.isatty():
             for rows in told.noted(answered):
-                Console(highlight=False).print(answer_table(rows.table))
+                open_console().print(answer_table(rows.table))
         else:
-            write_stream(sys.stdout, (rows.table for rows in told.noted(answered)), written)
+            write_stream(rows_stream(), (rows.table for rows in told.noted(answered)), written)
         told.say()
     except KeyboardInterrupt as cause:
         raise StoppedError("stopped" + (f"; {output} is as it was before" if output else "")) from cause
     except BrokenPipeError:  # whoever read the answers has enough of them
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stdout.flush()  # which finds the same, and drops what is left
 
 
 def _tables(
@@ -151,7 +149,7 @@ def _named(columns: Sequence[str], recipe: Recipe) -> dict[str, str]:
 
 
 def _write(told: _Told, answered: Iterable[AnsweredRows], output: Path, form: Form) -> None:
-    console = Console(stderr=True, highlight=False)
+    console = open_console("stderr")
     told.progress = LiveProgress(console) if console.is_terminal else NoProgress()
     try:
         write_tables(output, (rows.table for rows in told.noted(answered)), form)
@@ -162,7 +160,7 @@ def _write(told: _Told, answered: Iterable[AnsweredRows], output: Path, form: Fo
 def _tell(told: _Told, output: Path, as_json: bool) -> None:
     if as_json:
         counts = {"rows": told.rows, "without_text": len(told.empty), "cut": told.cut, "answers": dict(told.answers)}
-        print(json.dumps({"output": str(output), **counts}, ensure_ascii=False))
+        print_json({"output": str(output), **counts}, indent=None)
     else:
         print(f"{told.rows:,} rows: {output}{told.answers_in_words()}")
 

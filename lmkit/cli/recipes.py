@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 
 from lmkit.errors import ResourceError, UsageError
 from lmkit.recipe.shipped import first_line, shipped_recipe, shipped_recipes
 from lmkit.sweep.json_schema import FILE
+from lmkit.terminal import print_json
 
 
 def recipes_command(as_json: bool) -> None:
@@ -16,7 +16,7 @@ def recipes_command(as_json: bool) -> None:
     recipes = shipped_recipes()
     if as_json:
         found = [{"name": name, "about": first_line(path), "file": str(path)} for name, path in recipes.items()]
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
         return
     width = max(map(len, recipes), default=0)
     for name, path in recipes.items():

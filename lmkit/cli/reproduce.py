@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from lmkit.api import Reproduction, reproduce_run
+from lmkit.console import open_console
 from lmkit.errors import LmkitError, StoppedError, UnmetError
 from lmkit.records.files import finite
 from lmkit.run.progress import progress_on
+from lmkit.terminal import print_json
 
 
 def reproduce_command(
     wanted: str, tolerance: float | None, runs: Path | None, *, as_json: bool, verbose: bool, quiet: bool
 ) -> None:
     """Tell what changed, run it again, and tell whether it came to the same. Raises UnmetError where it did not."""
-    console = Console(highlight=False, stderr=as_json)
+    console = open_console("stderr" if as_json else "stdout")
     progress = progress_on(console, quiet)
     try:
         found = reproduce_run(wanted, runs=runs, tolerance=tolerance, progress=progress)
@@ -31,7 +30,7 @@ def reproduce_command(
             traceback.print_exc()
         raise
     if as_json:
-        print(json.dumps(finite(_as_json(found)), indent=2, ensure_ascii=False))
+        print_json(finite(_as_json(found)))
     elif not quiet:
         print(f"\n{found.of.id} again: {found.run.folder}")
     if not found.equal:

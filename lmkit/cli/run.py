@@ -13,6 +13,7 @@ from lmkit.api import Run, find_unfinished, load_recipe, resume_run, run_recipe
 from lmkit.cli.studies import tell_study
 from lmkit.cli.tables import result_table
 from lmkit.cli.validate import end_with
+from lmkit.console import open_console
 from lmkit.errors import LmkitError, StoppedError
 from lmkit.records.changes import ChangedRunError
 from lmkit.run.progress import Progress, progress_on
@@ -53,7 +54,7 @@ def run_command(
 
 def watch(take: Callable[[Progress], Run], *, verbose: bool, quiet: bool) -> None:
     """Show how a run goes, and tell what came of it and what to type next."""
-    console = Console(highlight=False)
+    console = open_console()
     progress = progress_on(console, quiet)
     try:
         run = take(progress)

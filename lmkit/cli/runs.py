@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from lmkit.records.listing import RunValues, choose_runs
 from lmkit.records.query import parse_condition
 from lmkit.records.store import find_run, runs_folder
+from lmkit.terminal import print_json
 
 ALWAYS_SHOWN = ("id", "state", "seconds", "name", "recipe")
 """Keys that a line of the listing shows in any case."""
@@ -24,7 +24,7 @@ def list_command(
     runs = runs_folder(folder)
     summaries = choose_runs(runs, where, sort, reverse=reverse, limit=limit)
     if as_json:
-        print(json.dumps(summaries, indent=2, ensure_ascii=False))
+        print_json(summaries)
         return
     if not summaries:
         print(f"no run in {runs} is like that" if where else f"no runs in {runs}; `lmkit run RECIPE` makes one")

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from lmkit.cli.tables import shown_number
+from lmkit.console import open_console
 from lmkit.records.differences import SECTIONS, differences
 from lmkit.records.store import find_run, runs_folder
+from lmkit.terminal import print_json
 
 CAUTION = "The intervals are each run's own: they do not say whether a difference is more than chance."
 
@@ -22,11 +23,11 @@ def diff_command(first: str, second: str, folder: Path | None, as_json: bool) ->
     runs = runs_folder(folder)
     found = differences(find_run(runs, first), find_run(runs, second))
     if as_json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
         return
-    console = Console(highlight=False)
+    console = open_console()
     for letter in "ab":
-        console.print(f"{letter}  {found[letter]['id']}  {found[letter]['state']}", soft_wrap=True, markup=False)
+        console.print(f"{letter}  {found[letter]['id']}  {found[letter]['state']}", soft_wrap=True)
     for section in SECTIONS:
         console.print(f"\n{section}")
         if not found[section]:

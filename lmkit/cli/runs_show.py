@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -10,14 +9,14 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from lmkit import errors
 from lmkit.cli.runs import shown_length, shown_value
 from lmkit.cli.studies import verdict_line
 from lmkit.cli.tables import result_table
+from lmkit.console import open_console
 from lmkit.records.accounts import Account, read_accounts, read_object
 from lmkit.records.store import LOG, MEASUREMENTS, VERDICT, find_run, flat, read_record, runs_folder, state_of
+from lmkit.terminal import print_json
 from lmkit.validation.study import VALIDATE, read_study
 
 if TYPE_CHECKING:
@@ -35,12 +34,12 @@ def show_command(wanted: str, folder: Path | None, as_json: bool) -> None:
     run = find_run(runs_folder(folder), wanted)
     record = read_record(run)
     if as_json:
-        print(json.dumps(_as_json(run, record), indent=2, ensure_ascii=False))
+        print_json(_as_json(run, record))
         return
-    console = Console(highlight=False)
+    console = open_console()
 
     def say(line: str) -> None:
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True)
 
     state = state_of(record.summary(), run)
     say(f"{record.id}  {state}")
@@ -87,7 +86,7 @@ def show_command(wanted: str, folder: Path | None, as_json: bool) -> None:
             continue
         say(f"\n{what or name}  {time}{_of_what(told)}")
         for part in _measured(told):
-            console.print(part, markup=False)
+            console.print(part)
     if (run / VERDICT).is_file():
         say(verdict_line(read_study(run)))
 

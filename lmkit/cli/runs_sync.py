@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from lmkit.errors import ResourceError
 from lmkit.records.accounts import is_behind
 from lmkit.records.store import find_run, list_runs, runs_folder
+from lmkit.terminal import print_json
 from lmkit.workers.sync import Synced, sync_run
 
 
@@ -25,7 +25,7 @@ def sync_command(wanted: Sequence[str], folder: Path | None, as_json: bool) -> N
         if not as_json:
             print("\n".join(_lines(run.name, synced[run.name])), flush=True)
     if as_json:
-        print(json.dumps({run: asdict(came) for run, came in synced.items()}, indent=2, ensure_ascii=False))
+        print_json({run: asdict(came) for run, came in synced.items()})
     elif not found:
         print("every tracker has all of its run")
     failed = [run for run, came in synced.items() if came.failed]

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
+from typing import Any
 
 from lmkit.errors import ResourceError, UsageError
 from lmkit.plugins import installed_plugins
 from lmkit.records.files import write_text
 from lmkit.sweep.json_schema import FILE, document_schema
+from lmkit.terminal import print_json
 
 
 def schema_command(output: Path | None) -> None:
     """Print the schema, or write it to a file."""
     if output is None:
-        sys.stdout.write(_text())
+        print_json(_schema())
         return
     write_schema(output)
     print(f"{output}: the schema of recipes and sweeps, with every installed component in it")
@@ -37,4 +38,8 @@ def write_schema(path: Path) -> None:
 
 
 def _text() -> str:
-    return json.dumps(document_schema(installed_plugins().catalog), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _schema() -> dict[str, Any]:
+    return document_schema(installed_plugins().catalog)

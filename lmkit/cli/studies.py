@@ -30,10 +30,10 @@ def tell_study(study: Study, folder: Path, console: Console) -> None:
         console.print()
         console.print(table)
     for note in study.notes:
-        console.print(f"note: {note}", soft_wrap=True, markup=False)
-    console.print(f"kept: {folder / 'verdict.json'}", soft_wrap=True, markup=False)
+        console.print(f"note: {note}", soft_wrap=True)
+    console.print(f"kept: {folder / 'verdict.json'}", soft_wrap=True)
     if study.verdict.outcome != "not met":
-        console.print(verdict_line(study), soft_wrap=True, markup=False)
+        console.print(verdict_line(study), soft_wrap=True)
 
 
 def verdict_line(study: Study) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 from lmkit.api import read_sweep, read_sweep_of
 from lmkit.api.sweeping import first_points, run_sweep
 from lmkit.cli.sweeps import shown_settings, tell_sweep
+from lmkit.console import open_console
 from lmkit.errors import StoppedError, UsageError
 from lmkit.recipe.document import read_document
 from lmkit.recipe.schema import Recipe
@@ -47,7 +48,7 @@ def sweep_command(
 ) -> None:
     """Check the sweep, go on with it until its end, and tell what came of it."""
     loaded = load_for(file, overrides, options)
-    console = Console(highlight=False)
+    console = open_console()
     if dry_run:
         _tell_first(loaded, console)
         return
@@ -110,7 +111,7 @@ def _tell_first(loaded: LoadedSweep, console: Console) -> None:
     """The first trials, as they would be run."""
     points = first_points(loaded, FIRST + 1)
     for number, settings in enumerate(points[:FIRST]):
-        console.print(f"{number:4}  {shown_settings(settings)}", markup=False, soft_wrap=True)
+        console.print(f"{number:4}  {shown_settings(settings)}", soft_wrap=True)
     if len(points) > FIRST:
         size = getattr(loaded.sweep.search, "trials", None) or loaded.space.size
         console.print(f"   …  {size:,} trials in all" if size else "   …")

@@ -14,11 +14,11 @@ from rich import box
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
-from rich.text import Text
 
 from lmkit.api.sweeping import SweepResult, open_sweep
 from lmkit.cli.sweep_tables import winner_lines, winner_tables
 from lmkit.cli.tables import shown_number
+from lmkit.console import open_console
 from lmkit.errors import LmkitError, UsageError
 from lmkit.recipe.document import dump_document
 from lmkit.records.files import disk_errors, write_text
@@ -26,6 +26,7 @@ from lmkit.records.lease import alive
 from lmkit.records.store import runs_folder
 from lmkit.sweep.folder import list_sweeps
 from lmkit.sweep.trials import Trial, best_trials
+from lmkit.terminal import print_json
 
 if TYPE_CHECKING:
     from lmkit.sweep.standing import Standing
@@ -51,7 +52,7 @@ def list_command(runs: Path | None, as_json: bool) -> None:
             told.append({"name": folder.name, "state": "damaged", "error": str(error), "folder": str(folder)})
             damaged.append(f"{folder.name}: {error}")
     if as_json:
-        print(json.dumps(told, indent=2, ensure_ascii=False))
+        print_json(told)
     else:
         _print_list(told)
     if damaged:
@@ -78,9 +79,9 @@ def show_command(name: str, runs: Path | None, as_json: bool) -> None:
         winners = sweep.winners()
         told = _summary(sweep) | {"trials": trials, "winners": winners.as_json() if winners else None}
         told |= {"failed_confirmations": [asdict(each) for each in sweep.failed_confirmations()]}
-        print(json.dumps(told, indent=2, ensure_ascii=False))
+        print_json(told)
         return
-    tell_sweep(sweep, Console(highlight=False))
+    tell_sweep(sweep, open_console())
 
 
 def best_command(name: str, runs: Path | None, output: Path | None) -> None:
@@ -138,7 +139,7 @@ def tell_sweep(sweep: SweepResult, console: Console) -> None:
     for failed in sweep.failed_confirmations():
         whose = "the recipe's own settings" if failed.point is None else f"trial {failed.point}"
         told = f"{whose} on seed {failed.seed} failed: {failed.error}"
-        console.print(told, markup=False, soft_wrap=True)
+        console.print(told, soft_wrap=True)
     if trials:
         console.print(f"page: {sweep.write_page()}", soft_wrap=True)
     if best:
@@ -148,7 +149,7 @@ def tell_sweep(sweep: SweepResult, console: Console) -> None:
 def _tell_failed(failed: list[Trial], console: Console) -> None:
     by_number = sorted(failed, key=lambda trial: trial.number)
     for trial in by_number[:SHOWN]:
-        console.print(f"trial {trial.number} failed: {trial.error}", markup=False, soft_wrap=True)
+        console.print(f"trial {trial.number} failed: {trial.error}", soft_wrap=True)
     if len(failed) > SHOWN:
         console.print(f"the first {SHOWN} of {len(failed):,} failed trials; --json has all")
 
@@ -157,7 +158,7 @@ def _tell_winners(winners: Winners, standing: Standing, console: Console) -> Non
     for confirmations in winner_tables(winners):
         console.print(confirmations)
     for line in winner_lines(winners):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     if standing.note is not None:
         console.print(f"note: {standing.note}", soft_wrap=True)
 
@@ -176,9 +177,7 @@ def _print_table(metric: str, trials: list[Trial], console: Console) -> None:
             return
     for trial in trials:
         told = f"{shown_settings(trial.settings)}  {trial.seconds:.1f} s"
-        console.print(
-            f"trial {trial.number}  {metric} {shown_number(trial.value)}  {told}", markup=False, soft_wrap=True
-        )
+        console.print(f"trial {trial.number}  {metric} {shown_number(trial.value)}  {told}", soft_wrap=True)
 
 
 def _table(metric: str, trials: list[Trial], split: bool) -> Table:
@@ -192,13 +191,13 @@ def _table(metric: str, trials: list[Trial], split: bool) -> Table:
         table.add_column(_heading(key, split), no_wrap=not block, min_width=BLOCK if block else None)
     table.add_column("seconds", justify="right", no_wrap=True)
     for trial in trials:
-        values = [Text(_short(trial.settings[key]) if key in trial.settings else "") for key in keys]
+        values = [_short(trial.settings[key]) if key in trial.settings else "" for key in keys]
         table.add_row(str(trial.number), shown_number(trial.value), *values, f"{trial.seconds:.1f}")
     return table
 
 
-def _heading(key: str, split: bool) -> Text:
-    return Text(re.sub(r"(?<=[./])", "\n", key) if split else key)
+def _heading(key: str, split: bool) -> str:
+    return re.sub(r"(?<=[./])", "\n", key) if split else key
 
 
 def _short(value: Any) -> str:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +41,7 @@ def answer_table(rows: pa.Table) -> Table:
     for name in names:
         table.add_column(name, justify="right" if name == "probability" else "left", overflow="fold")
     for row in rows.select(names).to_pylist():
-        table.add_row(*(Text(_shown(row[name])) for name in names))
+        table.add_row(*(_shown(row[name]) for name in names))
     return table
 
 

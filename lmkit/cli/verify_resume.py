@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from lmkit.api import load_recipe
 from lmkit.api.verifying import verify_resume
+from lmkit.console import open_console
 from lmkit.errors import UnmetError
 from lmkit.run.progress import PlainProgress
 
@@ -16,7 +15,7 @@ from lmkit.run.progress import PlainProgress
 def verify_resume_command(path: Path, overrides: Sequence[str], kills: int, seed: int) -> None:
     """Run the recipe whole and killed, and tell whether both are equal. Raises UnmetError where they are not."""
     recipe = load_recipe(path, overrides)
-    progress = PlainProgress(Console(highlight=False))
+    progress = PlainProgress(open_console())
     found = verify_resume(recipe, base=path.parent, kills=kills, seed=seed, progress=progress)
     times = f"{found.kills} kill{'' if found.kills == 1 else 's'}"
     if not found.equal:

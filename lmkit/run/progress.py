@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from lmkit.terminal import guarded_streams
 
 logger = logging.getLogger("lmkit")
 
@@ -108,21 +111,20 @@ class LiveProgress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, refresh_per_second=4, transient=True)
-        self._started = False
+        self._started = ExitStack()
 
     def show(self, position: Position) -> None:
-        if not self._started:
-            self._live.start()
-            self._started = True
+        if not self._live.is_started:
+            self._started.enter_context(self._live)
+            # The live line prints what others print above itself, and would take colours and links from it.
+            self._started.enter_context(guarded_streams("stdout", "stderr"))
         self._live.update(drawn(position))
 
     def say(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
 
     def close(self) -> None:
-        if self._started:
-            self._live.stop()
-            self._started = False
+        self._started.close()
 
 
 class PlainProgress:

@@ -9,7 +9,7 @@ from importlib import import_module
 
 from lmkit.errors import LmkitError
 from lmkit.offline import network
-from lmkit.redaction import redacted_streams
+from lmkit.terminal import guarded_streams, open_missing_streams
 
 JOBS = {
     "attempt": "lmkit.api.attempt:run_attempt",
@@ -27,8 +27,9 @@ def main(arguments: Sequence[str]) -> int:
     if job not in JOBS:
         print(f"no worker's job is called {job!r}; there are {', '.join(JOBS)}", file=sys.stderr)
         return 2
+    open_missing_streams()
     module, _, function = JOBS[job].partition(":")
-    with redacted_streams("stdout", "stderr"), network():
+    with guarded_streams("stdout", "stderr", redacts=True), network():
         try:
             return int(getattr(import_module(module), function)(*rest))
         except LmkitError as error:
