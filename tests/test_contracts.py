@@ -146,6 +146,50 @@ class TestMcc(Labels):
     component = builtin("metric", "mcc")
 
 
+class TestBalancedAccuracy(Labels):
+    component = builtin("metric", "balanced-accuracy")
+
+
+class TestCohenKappa(Labels):
+    component = builtin("metric", "cohen-kappa")
+    settings = {"weights": "quadratic"}
+
+
+class Probabilities(MetricContract):
+    labels = ("film", "book", "play")
+    predictions = {
+        "probabilities": ([0.7, 0.2, 0.1], [0.3, 0.4, 0.3], [0.5, 0.5, 0.0], [0.1, 0.1, 0.8], [0.2, 0.2, 0.6])
+    }
+    references = ("film", "book", "book", "play", "film")
+    best = {"probabilities": ([1.0, 0, 0], [0, 1.0, 0], [0, 1.0, 0], [0, 0, 1.0], [1.0, 0, 0])}
+
+
+class TestLogLoss(Probabilities):
+    component = builtin("metric", "log-loss")
+
+
+class TestBrier(Probabilities):
+    component = builtin("metric", "brier")
+
+
+class TestCalibrationError(Probabilities):
+    component = builtin("metric", "calibration-error")
+
+
+class TestTopKAccuracy(Probabilities):
+    component = builtin("metric", "top-k-accuracy")
+    settings = {"k": 2}
+
+
+class TestAuroc(Probabilities):
+    component = builtin("metric", "auroc")
+
+
+class TestAveragePrecision(Probabilities):
+    component = builtin("metric", "average-precision")
+    settings = {"label": "book"}
+
+
 class TestConfusionMatrix(Labels):
     component = builtin("metric", "confusion-matrix")
 

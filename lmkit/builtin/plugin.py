@@ -7,15 +7,23 @@ from lmkit.builtin.data.hub_config import HubConfig
 from lmkit.builtin.data.lines_config import ConllConfig, PairFilesDataConfig, TextConfig
 from lmkit.builtin.metrics.config import (
     AccuracyConfig,
+    AurocConfig,
+    AveragePrecisionConfig,
+    BalancedAccuracyConfig,
     BleuConfig,
+    BrierConfig,
+    CalibrationErrorConfig,
     ChrfConfig,
+    CohenKappaConfig,
     ConfusionMatrixConfig,
     ExactMatchConfig,
     F1Config,
+    LogLossConfig,
     MccConfig,
     PrecisionConfig,
     RecallConfig,
     SpanF1Config,
+    TopKAccuracyConfig,
 )
 from lmkit.builtin.models.config import EncoderDecoderConfig, LstmConfig, TransformerEncoderConfig
 from lmkit.builtin.models.pretrained_config import PretrainedModelConfig
@@ -140,6 +148,14 @@ def provide_metrics() -> list[Component]:
         Component(RecallConfig, build="lmkit.builtin.metrics.classification:build_recall"),
         Component(F1Config, build="lmkit.builtin.metrics.classification:build_f1"),
         Component(MccConfig, build="lmkit.builtin.metrics.classification:build_mcc"),
+        Component(BalancedAccuracyConfig, build="lmkit.builtin.metrics.classification:build_balanced_accuracy"),
+        Component(CohenKappaConfig, build="lmkit.builtin.metrics.classification:build_cohen_kappa"),
+        Component(LogLossConfig, build="lmkit.builtin.metrics.probabilities:build_log_loss"),
+        Component(BrierConfig, build="lmkit.builtin.metrics.probabilities:build_brier"),
+        Component(CalibrationErrorConfig, build="lmkit.builtin.metrics.probabilities:build_calibration_error"),
+        Component(TopKAccuracyConfig, build="lmkit.builtin.metrics.probabilities:build_top_k_accuracy"),
+        Component(AurocConfig, build="lmkit.builtin.metrics.probabilities:build_auroc"),
+        Component(AveragePrecisionConfig, build="lmkit.builtin.metrics.probabilities:build_average_precision"),
         Component(ConfusionMatrixConfig, build="lmkit.builtin.metrics.classification:build_confusion_matrix"),
         Component(SpanF1Config, build="lmkit.builtin.metrics.spans:build_span_f1"),
         Component(BleuConfig, build="lmkit.builtin.metrics.text:build_bleu"),

@@ -14,7 +14,7 @@ from torch import nn
 from lmkit.data.features import Prepared, prepare_features
 from lmkit.data.prepare import Rows
 from lmkit.errors import PluginError
-from lmkit.kinds.metric import PREDICTION, Columns, Metric
+from lmkit.kinds.metric import PREDICTION, Columns, Metric, MetricConfig
 from lmkit.kinds.task import Features, Task
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.recipe.schema import Recipe
@@ -153,7 +153,9 @@ def build_model(
 
 
 def build_metrics(recipe: Recipe, labels: tuple[str, ...], catalog: Catalog) -> list[NamedMetric]:
-    return [
-        NamedMetric(config.use, config.measures, catalog.build("metric", config, labels=labels), config.reads)
-        for config in recipe.metrics
-    ]
+    return [build_metric(config, labels, catalog) for config in recipe.metrics]
+
+
+def build_metric(config: MetricConfig, labels: tuple[str, ...], catalog: Catalog) -> NamedMetric:
+    """The metric that the settings describe, for a task with these labels."""
+    return NamedMetric(config.use, config.measures, catalog.build("metric", config, labels=labels), config.reads)

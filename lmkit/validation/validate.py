@@ -20,6 +20,7 @@ from lmkit.data.leaks import refuse_secrets
 from lmkit.data.prepare import Rows, Tables
 from lmkit.errors import DataError
 from lmkit.kinds.data import Split
+from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.task import Predictions
 from lmkit.recipe.environment import resolved
 from lmkit.recipe.schema import Recipe
@@ -29,7 +30,7 @@ from lmkit.records.predictions import read_predictions
 from lmkit.records.record import Interval
 from lmkit.records.store import PREDICTIONS, VERDICT
 from lmkit.run.own_rows import own_rows, untransformed
-from lmkit.run.parts import build_metrics
+from lmkit.run.parts import NamedMetric, build_metric, build_metrics
 from lmkit.run.progress import Position, Progress
 from lmkit.run.trained import TrainedModel, predict_rows
 from lmkit.validation.calibrating import calibration, scores
@@ -40,6 +41,7 @@ from lmkit.validation.slicing import groups, slices
 from lmkit.validation.study import VALIDATE, Calibration, Perturbed, Study
 
 if TYPE_CHECKING:
+    from lmkit.catalog import Catalog
     from lmkit.plugins import Plugins
 
 FITTED_ON: Split = "validation"
@@ -84,7 +86,8 @@ def validate(
             measure_perturbed(config, written[settings.split], changed, judged, references, statistics, ruler, answer)
         )
     progress.show(Position("calibrate"))
-    calibrated = _calibration(answering, judged, ruler, settings.split)
+    error = _calibration_error(settings.bins, rows.labels, plugins.catalog)
+    calibrated = _calibration(answering, judged, ruler, settings.split, error)
     progress.show(Position("slice"))
     measure = settings.measure or next(iter(measures), None)
     study = Study(
@@ -183,10 +186,26 @@ class _Answering:
         return total
 
 
-def _calibration(answering: _Answering, judged: Predictions, ruler: Ruler, split: Split) -> Calibration | None:
+CALIBRATION_ERROR = "calibration-error"
+"""The metric that calibration is measured by."""
+
+
+def _calibration_error(bins: int, labels: tuple[str, ...], catalog: Catalog) -> NamedMetric | None:
+    """The metric of calibration; None for a task without labels."""
+    if not labels:
+        return None
+    kind = catalog.find("metric", CALIBRATION_ERROR).component.config
+    config = kind.model_validate({"use": CALIBRATION_ERROR, "bins": bins})
+    assert isinstance(config, MetricConfig)  # by its kind
+    return build_metric(config, labels, catalog)
+
+
+def _calibration(
+    answering: _Answering, judged: Predictions, ruler: Ruler, split: Split, error: NamedMetric | None
+) -> Calibration | None:
     """None for a task that gives no logits of one label a row."""
     labels = answering.trained.labels
-    if answering.recipe.task.answer != "a label" or "logits" not in judged:
+    if error is None or answering.recipe.task.answer != "a label" or "logits" not in judged:
         return None
     mine = scores(judged["logits"], answering.references(split), labels)
     fitting, without = None, None
@@ -196,7 +215,7 @@ def _calibration(answering: _Answering, judged: Predictions, ruler: Ruler, split
         without = f"there is no {FITTED_ON} split to fit a temperature on"
     else:
         fitting = scores(answering.of(FITTED_ON)["logits"], answering.references(FITTED_ON), labels)
-    return calibration(mine, fitting, FITTED_ON, without, ruler)
+    return calibration(mine, fitting, FITTED_ON, without, ruler, error)
 
 
 def _calibration_errors(found: Calibration | None) -> dict[str, Interval]:

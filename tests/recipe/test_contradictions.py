@@ -44,6 +44,15 @@ def test_a_model_that_cannot_end_with_what_the_task_needs(
     assert line.startswith(f"recipe.yaml:5:8  model: task {task!r}") and told in line
 
 
+def test_a_metric_that_reads_a_column_which_the_predictions_lack(faults: Faults, minimal: str) -> None:
+    (line,) = faults(minimal.replace("text-classification", "token-classification") + "metrics: [log-loss]\n")
+
+    assert line.endswith(
+        "metrics.0: metric 'log-loss' reads 'probabilities' of the predictions; task 'token-classification' gives "
+        "prediction (the core)"
+    )
+
+
 @pytest.mark.parametrize("model", ["lstm", "transformer-encoder", "{use: pretrained, source: x}"])
 @pytest.mark.parametrize("task", ["text-classification", "token-classification"])
 def test_a_model_that_can(load: Load, minimal: str, task: str, model: str) -> None:

@@ -337,7 +337,9 @@ def test_a_resume_that_is_refused_once_the_rows_are_read_leaves_the_run_as_it_wa
     assert contents(stopped) == before
 
     reviews.write_text(rows)
-    (stopped / "record.json").write_bytes(before["record.json"].replace(b'"threads": 1', b'"threads": 3'))
+    record = json.loads(before["record.json"].replace(b'"threads": 1', b'"threads": 3'))
+    record.pop("checksum", None)  # of the record before this edit
+    (stopped / "record.json").write_text(json.dumps(record))
     before = contents(stopped)
     with pytest.raises(UsageError, match="threads: 3 → 1"):
         resume_run(stopped.name, runs=stopped.parent)
@@ -379,6 +381,7 @@ def test_another_machine_stops_a_resume(stopped: Path) -> None:
     record["provenance"]["processor"] = "Zilog Z80"
     record["provenance"]["packages"]["torch"] = "2.0.0"
     record["provenance"]["code"]["lmkit"] = "of another day"
+    record.pop("checksum", None)  # of the record before this edit
     (stopped / "record.json").write_text(json.dumps(record))
 
     with pytest.raises(UsageError) as raised:

@@ -12,21 +12,27 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from lmkit.builtin.metrics.config import CalibrationErrorConfig
+from lmkit.builtin.metrics.probabilities import build_calibration_error
+from lmkit.kinds.metric import TableMetric
 from lmkit.statistics.bootstrap import interval
-from lmkit.statistics.calibration import (
-    HOTTEST,
-    CalibrationError,
-    fit_temperature,
-    negative_log_likelihood,
-    probabilities,
-)
+from lmkit.statistics.temperature import HOTTEST, fit_temperature, negative_log_likelihood, probabilities
 
 Numbers = NDArray[np.float64]
 
 
+def calibration_error(bins: int, classes: int) -> TableMetric:
+    labels = [str(number) for number in range(classes)]
+    return build_calibration_error(CalibrationErrorConfig(use="calibration-error", bins=bins), labels=labels)
+
+
+def statistics_of(error: TableMetric, chances: Numbers, right: NDArray[np.int64]) -> Numbers:
+    return error.statistics({"probabilities": chances.tolist()}, [str(number) for number in right])
+
+
 def ece(chances: Numbers, right: NDArray[np.int64], bins: int = 15) -> float:
-    error = CalibrationError(bins)
-    return error.compute(error.statistics(chances, right).sum(axis=0))["ece"]
+    error = calibration_error(bins, chances.shape[1])
+    return error.compute(statistics_of(error, chances, right).sum(axis=0))["ece"]
 
 
 def torchmetrics_ece(chances: Numbers, right: NDArray[np.int64], bins: int = 15) -> float:
@@ -73,10 +79,10 @@ def test_the_error_by_hand() -> None:
 
 def test_the_reliability_table_accounts_for_every_row() -> None:
     logits, right = drawn(400, 4, seed=1)
-    error = CalibrationError(10)
-    total = error.statistics(probabilities(logits), right).sum(axis=0)
+    error = calibration_error(10, 4)
+    total = statistics_of(error, probabilities(logits), right).sum(axis=0)
 
-    bins = error.reliability(total)
+    bins = error.table(total)["bins"]
 
     assert sum(one["rows"] for one in bins) == 400
     assert all(one["above"] <= one["confidence"] <= one["below"] + 1e-12 for one in bins)
@@ -122,8 +128,8 @@ def test_scaling_changes_no_answer() -> None:
 
 def test_the_basic_interval_of_the_error_equals_scipys() -> None:
     logits, right = drawn(300, 3, seed=5, spoilt=2.0)
-    error = CalibrationError(10)
-    statistics = error.statistics(probabilities(logits), right)
+    error = calibration_error(10, 3)
+    statistics = statistics_of(error, probabilities(logits), right)
 
     mine = interval(statistics, error.compute, resamples=2000, method="basic")["ece"]
     scipys = scipy.stats.bootstrap(
@@ -150,10 +156,10 @@ def test_the_basic_interval_is_not_as_much_too_high_as_the_error_is_of_few_rows(
     # The truth, but for chance: the error over very many rows.
     truth = ece(*_chances(drawn(50_000, 2, seed=7, spoilt=1.5)))
     covered = {"percentile": 0, "basic": 0}
-    error = CalibrationError(15)
+    error = calibration_error(15, 2)
     for number in range(50):
         chances, right = _chances(drawn(200, 2, seed=100 + number, spoilt=1.5))
-        statistics = error.statistics(chances, right)
+        statistics = statistics_of(error, chances, right)
         for method in ("percentile", "basic"):
             found = interval(statistics, error.compute, 100, seed=number, method=method)["ece"]  # type: ignore[arg-type]
             covered[method] += found.low <= truth <= found.high

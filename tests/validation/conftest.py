@@ -22,6 +22,7 @@ task: text-classification
 tokenizer: {use: wordpiece, vocab_size: 200}
 model: {use: transformer-encoder, layers: 1, width: 16, heads: 2}
 optimizer: {use: adamw, lr: 3e-3}
+metrics: [accuracy, f1, log-loss, auroc]
 stages: [train, evaluate, validate]
 train: {epochs: 2, batch_size: 16, threads: 1, accelerator: cpu, precision: 32}
 evaluate: {resamples: 100}

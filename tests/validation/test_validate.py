@@ -20,7 +20,7 @@ from lmkit.component import build
 from lmkit.errors import DataError, RecipeError, UsageError
 from lmkit.plugins import installed_plugins, load_plugins
 from lmkit.run.trained import open_trained, predict_rows
-from lmkit.statistics.calibration import fit_temperature
+from lmkit.statistics.temperature import fit_temperature
 from lmkit.validation.study import Study
 
 PLUGINS = load_plugins([(BUILTIN, None, "lmkit.builtin.plugin")])
@@ -51,7 +51,9 @@ def test_a_run_with_the_stage_validate_keeps_a_study_and_is_finished_whatever_th
 def test_measures_have_the_intervals_of_evaluate(validated: Run) -> None:
     evaluated = validated.record.results["test"].measures
 
-    assert validated.study().measures == {name: evaluated[name] for name in ("accuracy", "macro_f1")}
+    assert validated.study().measures == {
+        name: evaluated[name] for name in ("accuracy", "macro_f1", "log_loss", "auroc")
+    }
 
 
 def test_perturbed_rows_are_those_that_the_model_answers_to(validated: Run) -> None:
@@ -183,6 +185,7 @@ def test_without_a_validation_split_there_is_no_temperature(run: Run) -> None:
     recipe, record = (run.folder / name for name in ("recipe.yaml", "record.json"))
     found = json.loads(record.read_text())
     del found["data"]["content"]  # as if the run had been made of these splits
+    del found["checksum"]  # of the record before this edit
     record.write_text(json.dumps(found))
     recipe.write_text(recipe.read_text().replace("validation: 0.25", "validation: 0.0"))
 
@@ -218,6 +221,7 @@ def test_rows_that_have_changed_since_are_refused(run: Run, tmp_path: Path) -> N
     rows = (Path(record["provenance"]["base"]) / "rows.jsonl").read_text()
     (tmp_path / "rows.jsonl").write_text(rows.replace("moving", "stirring"))
     record["provenance"]["base"] = str(tmp_path)
+    record.pop("checksum", None)  # of the record before this edit
     (run.folder / "record.json").write_text(json.dumps(record))
 
     with pytest.raises(DataError, match="the rows are not those that the run was trained and measured on"):

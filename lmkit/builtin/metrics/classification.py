@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from lmkit.builtin.metrics.config import (
     AccuracyConfig,
     AveragedConfig,
+    BalancedAccuracyConfig,
+    CohenKappaConfig,
     ConfusionMatrixConfig,
     F1Config,
     MccConfig,
@@ -54,6 +56,23 @@ def build_f1(config: F1Config, *, labels: Sequence[str]) -> AdditiveMetric:
 def build_mcc(config: MccConfig, *, labels: Sequence[str]) -> AdditiveMetric:
     """The correlation R_K of Gorodkin (2004); with two classes, Matthews' own."""
     return _ByClass(checked_labels(labels, config.use), config.measures[0], _correlation)
+
+
+def build_balanced_accuracy(config: BalancedAccuracyConfig, *, labels: Sequence[str]) -> AdditiveMetric:
+    """The mean recall of the labels that occur."""
+
+    def mean_recall(right: Numbers, _: Numbers, actual: Numbers) -> float:
+        return float(_ratio(right, actual).sum() / np.count_nonzero(actual)) if actual.any() else 0.0
+
+    return _ByClass(checked_labels(labels, config.use), config.measures[0], mean_recall)
+
+
+def build_cohen_kappa(config: CohenKappaConfig, *, labels: Sequence[str]) -> AdditiveMetric:
+    """1 - cost found / cost expected by chance."""
+    size = len(checked_labels(labels, config.use))
+    apart = np.abs(np.subtract.outer(np.arange(size), np.arange(size))).astype(np.float64)
+    cost = {"none": np.minimum(apart, 1), "linear": apart, "quadratic": apart**2}[config.weights]
+    return _Kappa(tuple(labels), np.column_stack((cost, cost.max(axis=1))))
 
 
 def build_confusion_matrix(config: ConfusionMatrixConfig, *, labels: Sequence[str]) -> TableMetric:
@@ -143,6 +162,31 @@ class _ByClass:
     def compute(self, total: Numbers) -> Mapping[str, float]:
         right, predicted, actual = total.reshape(3, len(self.labels))
         return {self.measure: float(self.value(right, predicted, actual))}
+
+
+@dataclass(frozen=True, slots=True)
+class _Kappa:
+    """Statistics of C classes, 2C + 2: the cost of the predictions, then how often each class was predicted, any other
+    prediction, and how often each class is right."""
+
+    labels: tuple[str, ...]
+    cost: Numbers
+    """(C, C + 1) by reference, then by prediction; the last is for a prediction that is no label."""
+
+    def statistics(self, predictions: Columns, references: Sequence[Any]) -> Numbers:
+        rows, predicted, actual = _numbered(items(predictions[PREDICTION], references), self.labels)
+        size = len(self.labels)
+        counts = np.zeros((len(references), 2 * size + 2))
+        np.add.at(counts[:, 0], rows, self.cost[actual, predicted])
+        np.add.at(counts, (rows, 1 + np.where(predicted < 0, size, predicted)), 1)
+        np.add.at(counts, (rows, 2 + size + actual), 1)
+        return counts
+
+    def compute(self, total: Numbers) -> Mapping[str, float]:
+        size = len(self.labels)
+        predicted, actual = total[1 : size + 2], total[size + 2 :]
+        expected = actual @ self.cost @ predicted / max(actual.sum(), 1)
+        return {"cohen_kappa": float(1 - total[0] / expected) if expected else 0.0}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from lmkit.kinds.metric import Answer, MetricConfig
+from lmkit.kinds.metric import Answer, Direction, MetricConfig
 
 LABELS: tuple[Answer, ...] = ("a label", "tags")
+
+PROBABILITIES = "probabilities"
+"""The column of predictions that has the probability of each label, in the order of the labels."""
 
 
 class AccuracyConfig(MetricConfig):
@@ -65,6 +68,111 @@ class MccConfig(MetricConfig):
     use: Literal["mcc"]
 
     answers: ClassVar[tuple[Answer, ...]] = LABELS
+
+
+class BalancedAccuracyConfig(MetricConfig):
+    """Mean of the labels' recalls: each label that occurs in the references counts alike (Brodersen et al., 2010)."""
+
+    use: Literal["balanced-accuracy"]
+
+    answers: ClassVar[tuple[Answer, ...]] = LABELS
+
+
+class CohenKappaConfig(MetricConfig):
+    """Agreement with the references beyond chance (Cohen, 1960; weighted: 1968): 1 is perfect, 0 is chance."""
+
+    use: Literal["cohen-kappa"]
+
+    answers: ClassVar[tuple[Answer, ...]] = LABELS
+
+    weights: Literal["none", "linear", "quadratic"] = "none"
+    """What a wrong label costs: all the same, or its distance from the right one, or that squared. The last two are
+    for labels with an order, such as stars: numbers are ordered as numbers, other labels by the alphabet."""
+
+
+class LogLossConfig(MetricConfig):
+    """Mean of -log p of the right labels, in nats: 0 is certain and right, log(C) is the same for each of C labels."""
+
+    use: Literal["log-loss"]
+
+    direction: ClassVar[Direction] = "min"
+    reads: ClassVar[tuple[str, ...]] = (PROBABILITIES,)
+    answers: ClassVar[tuple[Answer, ...]] = LABELS
+
+
+class BrierConfig(MetricConfig):
+    """Mean squared distance of the probabilities from certainty about the right label (Brier, 1950).
+
+    0 is certain and right. Certain and wrong is 1 with two labels, 2 with more.
+    """
+
+    use: Literal["brier"]
+
+    direction: ClassVar[Direction] = "min"
+    reads: ClassVar[tuple[str, ...]] = (PROBABILITIES,)
+    answers: ClassVar[tuple[Answer, ...]] = LABELS
+
+
+class CalibrationErrorConfig(MetricConfig):
+    """Expected calibration error (Naeini et al., 2015): how far the confidence in the likeliest label is from the share
+    of such labels that is right, over bins of equal width, each weighted by its labels. 0 is calibrated."""
+
+    use: Literal["calibration-error"]
+
+    direction: ClassVar[Direction] = "min"
+    reads: ClassVar[tuple[str, ...]] = (PROBABILITIES,)
+    answers: ClassVar[tuple[Answer, ...]] = LABELS
+
+    bins: Annotated[int, Field(ge=1, le=1000)] = 15
+    """Bins between the confidences 0 and 1."""
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return ("ece",)
+
+
+class TopKAccuracyConfig(MetricConfig):
+    """Share of the labels that are among the k likeliest."""
+
+    use: Literal["top-k-accuracy"]
+
+    reads: ClassVar[tuple[str, ...]] = (PROBABILITIES,)
+    answers: ClassVar[tuple[Answer, ...]] = LABELS
+
+    k: Annotated[int, Field(ge=1, le=1_000_000)] = 5
+    """How many of the likeliest labels count as right."""
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return (f"top_{self.k}_accuracy",)
+
+
+class AurocConfig(MetricConfig):
+    """Area under the ROC curve: how often a row with a label is given a higher probability of it than a row without it.
+
+    1 is perfect, 0.5 is chance. The mean over all labels, each against the others; a label that all rows have, or none,
+    is left out.
+    """
+
+    use: Literal["auroc"]
+
+    reads: ClassVar[tuple[str, ...]] = (PROBABILITIES,)
+    answers: ClassVar[tuple[Answer, ...]] = ("a label",)
+
+
+class AveragePrecisionConfig(MetricConfig):
+    """Area under the curve of precision and recall: the mean precision at each row with the label, the likeliest first.
+
+    1 is perfect; the label's share of the rows is chance. A label that all rows have, or none, is left out.
+    """
+
+    use: Literal["average-precision"]
+
+    reads: ClassVar[tuple[str, ...]] = (PROBABILITIES,)
+    answers: ClassVar[tuple[Answer, ...]] = ("a label",)
+
+    label: str | None = None
+    """The label that counts, such as the rare one that is looked for. By default the mean over all labels."""
 
 
 class ConfusionMatrixConfig(MetricConfig):
