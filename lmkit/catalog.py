@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from lmkit.answering import BUILTIN, Answering
 from lmkit.component import Component, ComponentConfig, build
-from lmkit.errors import LmkitError, PluginError
+from lmkit.errors import LmkitError
 from lmkit.kinds import KINDS
 from lmkit.spelling import nearest
 
-BUILTIN = "lmkit"
+__all__ = ["BUILTIN", "Catalog", "Provided", "UnknownComponentError", "listed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Provided:
 
     component: Component
     owner: str
+    code: tuple[str, ...] = ()
+    """The files and folders that hold the owner's code."""
 
 
 class Catalog:
@@ -30,7 +33,9 @@ class Catalog:
     """
 
     def __init__(self, provided: Mapping[str, Iterable[Provided]]) -> None:
-        self._by_kind = {kind: _by_name(provided.get(kind, ())) for kind in KINDS}
+        items = {kind: list(provided.get(kind, ())) for kind in KINDS}
+        self._by_kind = {kind: _by_name(its) for kind, its in items.items()}
+        self._code = {item.owner: item.code for its in items.values() for item in its if item.owner != BUILTIN}
 
     def names(self, kind: str) -> list[str]:
         """The shortest name of each component, in order."""
@@ -45,18 +50,25 @@ class Catalog:
         return known[name]
 
     def build(self, kind: str, config: ComponentConfig, **offered: Any) -> Any:
-        """The built component; what a third party's builder raises is told with its owner."""
+        """The built component. Raises PluginError, which names the owner, where its builder fails or returns None."""
         provided = self.find(kind, config.use)
-        try:
-            return build(provided.component, config, **offered)
-        except LmkitError:
-            raise
-        except Exception as cause:
-            if provided.owner == BUILTIN:
-                raise
-            raise PluginError(
-                f"{kind} {config.use!r} of {provided.owner} could not be built: {type(cause).__name__}: {cause}"
-            ) from cause
+        answering = replace(self.answering(kind, config.use), deed="could not be built")
+        with answering:
+            built = build(provided.component, config, **offered)
+        if built is None:
+            raise answering.wrong("was built as None; a builder returns its component")
+        return built
+
+    def answering(self, kind: str, name: str) -> Answering:
+        """A context for calls into a component. Raises PluginError, which names its plugin, for what it raises."""
+        provided = self.find(kind, name)
+        component = provided.component
+        return Answering(kind, component.name, provided.owner, self._code, component.load)
+
+    @property
+    def answering_for_plugins(self) -> Answering:
+        """A context for code that may reach any plugin's; lmkit's own errors pass."""
+        return Answering(code=self._code)
 
 
 class UnknownComponentError(LmkitError):

@@ -131,7 +131,11 @@ def test_what_a_third_partys_builder_raises_is_told_with_its_owner() -> None:
     with pytest.raises(PluginError) as raised:
         one.build("optimizer", LionConfig(use="lion"))
 
-    assert str(raised.value) == "optimizer 'lion' of lmkit-lion could not be built: ValueError: no meat"
+    line = wild_lion.__code__.co_firstlineno + 1
+    assert (
+        str(raised.value)
+        == f"optimizer 'lion' of lmkit-lion could not be built ({__file__}:{line}): ValueError: no meat"
+    )
     assert isinstance(raised.value.__cause__, ValueError)
     assert raised.value.exit_code == 4
 

@@ -189,9 +189,10 @@ def _perform(
             _keep(folder, record, facts)
             go()
 
-        run_stages(recipe, base, folder, plugins, progress, facts, stop, keep, join=join)
-        if "validate" in recipe.stages:
-            _validate(recipe, base, folder, plugins, progress, facts)
+        with plugins.catalog.answering_for_plugins:
+            run_stages(recipe, base, folder, plugins, progress, facts, stop, keep, join=join)
+            if "validate" in recipe.stages:
+                _validate(recipe, base, folder, plugins, progress, facts)
         stop.give_back()
     except BaseException as error:
         stop.give_back()

@@ -755,6 +755,9 @@ def _run_command() -> int:
             print("stopped", file=sys.stderr)
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
+        if message := _message_of_plugin(error):
+            print(message, file=sys.stderr)
+            sys.exit(4)
         if "-v" in sys.argv or "--verbose" in sys.argv:
             import traceback
 
@@ -776,6 +779,18 @@ def _check_output() -> int:
         return 0
     print(f"standard output could not be written: {lost.strerror or lost}", file=sys.stderr)
     return ResourceError.exit_code
+
+
+def _message_of_plugin(error: Exception) -> str | None:
+    """What to print of an error that arose in a plugin's code; None for one of lmkit's own."""
+    from lmkit.errors import PluginError
+    from lmkit.plugins import installed_plugins
+
+    try:
+        installed_plugins().catalog.answering_for_plugins.answer(error)
+    except PluginError as answered:
+        return str(answered)
+    return None
 
 
 if __name__ == "__main__":

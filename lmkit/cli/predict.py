@@ -92,14 +92,14 @@ def _tables(
 
 def _file_tables(recipe: Recipe, file: Path, named: dict[str, str]) -> Iterator[pa.Table]:
     """The file's rows, little by little. What is wrong with the first is told at once, before torch is loaded."""
-    from lmkit.data.inputs import file_config, input_rows, streamed
+    from lmkit.data.inputs import file_config, input_rows
+    from lmkit.data.sources import source_of
     from lmkit.plugins import installed_plugins
     from lmkit.recipe.environment import resolved
 
     catalog = installed_plugins().catalog
     config = resolved(file_config(file, recipe, catalog))
-    source = catalog.build("data", config, seed=recipe.seed, folder=file.parent)
-    tables = streamed(source, AT_ONCE)
+    tables = source_of(config, recipe.seed, file.parent, catalog).stream(AT_ONCE)
     first = next(tables, None)
     if first is None:
         return iter(())

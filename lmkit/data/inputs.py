@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lmkit.data.columns import named_columns
 from lmkit.errors import DataError, UsageError
-from lmkit.kinds.data import DataConfig, Source
+from lmkit.kinds.data import DataConfig
 from lmkit.spelling import nearest
 
 if TYPE_CHECKING:
@@ -59,17 +59,6 @@ def file_config(path: Path, recipe: Recipe, catalog: Catalog) -> DataConfig:
     config = catalog.find("data", use).component.config.model_validate({"use": use, "path": place, **shared})
     assert isinstance(config, DataConfig)  # by its kind
     return config
-
-
-def streamed(source: Source, size: int) -> Iterator[pa.Table]:
-    """All rows of a source in tables of at most `size`; little by little where it can."""
-    stream = getattr(source, "stream", None)
-    if stream is not None:
-        yield from stream(size)
-        return
-    loaded = source.load()
-    for table in loaded.values() if isinstance(loaded, Mapping) else (loaded,):
-        yield from (table.slice(start, size) for start in range(0, table.num_rows, size))
 
 
 def input_columns(task: TaskConfig) -> list[Column]:

@@ -18,6 +18,7 @@ from lmkit.data.digests import digests
 from lmkit.data.labels import label_names, summarized
 from lmkit.data.leaks import refuse_secrets
 from lmkit.data.ledger import Ledger
+from lmkit.data.sources import source_of
 from lmkit.data.splitting import sample_rows, split_rows
 from lmkit.data.transforms import Transforms, build_transforms, transform_rows
 from lmkit.errors import DataError
@@ -59,8 +60,7 @@ def prepare_rows(recipe: Recipe, folder: Path, catalog: Catalog) -> Rows:
 
 def build_source(recipe: Recipe, folder: Path, catalog: Catalog) -> Source:
     """The recipe's source, of which nothing is read yet."""
-    source: Source = catalog.build("data", recipe.data, seed=recipe.seed, folder=folder)
-    return source
+    return source_of(recipe.data, recipe.seed, folder, catalog)
 
 
 def rows_of(source: Source, recipe: Recipe, catalog: Catalog) -> Rows:

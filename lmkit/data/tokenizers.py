@@ -8,14 +8,16 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lmkit
+from lmkit.answering import Answering
 from lmkit.component import ComponentConfig, asked_for
 from lmkit.data.cache import FORMAT, TOKENIZERS, cached
 from lmkit.data.prepare import Rows
-from lmkit.errors import PluginError
+from lmkit.data.sources import described
 from lmkit.kinds.tokenizer import Tokenizer, TokenizerConfig
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from lmkit.recipe.schema import Recipe
 
 Texts = Callable[[], Iterator[str]]
+
+TRIED = 3
+"""Training texts that a tokenizer is tried on when it is built."""
 
 
 def build_tokenizers(recipe: Recipe, rows: Rows, folder: Path, plugins: Plugins) -> tuple[Tokenizer, Tokenizer]:
@@ -88,18 +93,33 @@ def _build_tokenizer(config: TokenizerConfig, texts: Texts, folder: Path, plugin
 
 
 def _made_tokenizer(config: TokenizerConfig, texts: Texts, folder: Path, plugins: Plugins) -> Tokenizer:
+    answering = plugins.catalog.answering("tokenizer", config.use)
     tokenizer = plugins.catalog.build("tokenizer", config, texts=texts, folder=folder)
     if not isinstance(tokenizer, Tokenizer):
-        raise PluginError(
-            f"tokenizer {config.use!r} was built as a {type(tokenizer).__name__}, not a lmkit.kinds.tokenizer.Tokenizer"
-        )
+        raise answering.wrong(f"was built as a {type(tokenizer).__name__}, not a lmkit.kinds.tokenizer.Tokenizer")
     try:
         tokenizer.to_json()
     except Exception as cause:  # the library raises no narrower one
-        raise PluginError(
-            f"tokenizer {config.use!r} cannot be written, so no model that needs it could be saved: {cause}"
-        ) from cause
+        what = f"cannot be written, so no model that needs it could be saved: {cause}"
+        raise answering.wrong(what) from cause
+    _check_encoding(tokenizer, list(islice(texts(), TRIED)), answering)
     return tokenizer
+
+
+def _check_encoding(tokenizer: Tokenizer, texts: list[str], answering: Answering) -> None:
+    """Raise PluginError for a tokenizer that does not encode the first training texts as lists of ids."""
+    with answering:
+        ids: Any = tokenizer.encode(texts)
+    if not isinstance(ids, list) or len(ids) != len(texts):
+        what = f"encoded {len(texts)} texts as {described(ids)}; expected as many lists"
+        raise answering.wrong(what, tokenizer.encode)
+    if not all(isinstance(row, list) and all(isinstance(number, int) for number in row) for row in ids):
+        odd = next(row for row in ids if not isinstance(row, list) or not all(isinstance(n, int) for n in row))
+        raise answering.wrong(f"encoded a text as {described(odd)}; expected a list of ids", tokenizer.encode)
+    largest = max((max(row, default=0) for row in ids), default=0)
+    if tokenizer.backend.id_to_token(largest) is None:
+        what = f"encoded a text with the id {largest}, which no token of its vocabulary has"
+        raise answering.wrong(what, tokenizer.encode)
 
 
 def _key(texts: Texts, *settings: Any) -> str:

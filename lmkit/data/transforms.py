@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lmkit.catalog import BUILTIN
+from lmkit.answering import Answering
 from lmkit.data.columns import ROW
-from lmkit.errors import DataError, LmkitError, PluginError
+from lmkit.errors import DataError, PluginError
 from lmkit.kinds.transform import Row, Transform, TransformConfig
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ BATCH = 1_000
 
 @dataclass(frozen=True, slots=True)
 class NamedTransform:
-    """A built transform, its settings, and the plugin that it is from."""
+    """A built transform, its settings, and the context for calling it."""
 
     config: TransformConfig
     transform: Transform
-    owner: str
+    answering: Answering
 
 
 Transforms = Sequence[NamedTransform]
@@ -37,14 +37,11 @@ def build_transforms(configs: Sequence[TransformConfig], catalog: Catalog) -> li
     """The transforms of a recipe, in their order. Raises PluginError for one that cannot be built."""
     built = []
     for config in configs:
-        owner = catalog.find("transform", config.use).owner
+        answering = catalog.answering("transform", config.use)
         transform = catalog.build("transform", config)
         if not callable(transform):
-            raise PluginError(
-                f"transform {config.use!r} of {owner} was built as a {type(transform).__name__}, "
-                "which is no function of a row"
-            )
-        built.append(NamedTransform(config, transform, owner))
+            raise answering.wrong(f"was built as a {type(transform).__name__}, which is no function of a row")
+        built.append(NamedTransform(config, transform, answering))
     return built
 
 
@@ -98,15 +95,11 @@ def _changed(
             wrong = _wrong(given, found)
         except DataError as cause:
             raise DataError(f"row {place} of {where}: transform {one.config.use!r}: {cause}") from cause
-        except LmkitError:
-            raise
         except Exception as cause:
-            if one.owner == BUILTIN:
-                raise
-            told = f"{_told(one)} failed at row {place} of {where}: {type(cause).__name__}: {cause}"
-            raise PluginError(told) from cause
+            replace(one.answering, deed=f"failed at row {place} of {where}").answer(cause)
+            raise
         if wrong:
-            raise PluginError(f"{_told(one)} {wrong} at row {place} of {where}")
+            raise one.answering.wrong(f"{wrong} at row {place} of {where}", one.transform)
         for name, column in changed.items():
             column.append(found[name])
     return changed
@@ -122,10 +115,6 @@ def _array(values: list[Any], field: pa.Field, transforms: Transforms, where: st
 
 def _copied(row: Row) -> Row:
     return {name: value if isinstance(value, str) else [*value] for name, value in row.items()}
-
-
-def _told(one: NamedTransform) -> str:
-    return f"transform {one.config.use!r} of {one.owner}"
 
 
 def _wrong(given: Row, found: Any) -> str | None:

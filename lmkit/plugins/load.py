@@ -7,13 +7,13 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
-import os
 import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import chdir, redirect_stdout
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from pluggy import PluginManager
 
 import lmkit
 from lmkit import hookspecs
+from lmkit.answering import is_below
 from lmkit.catalog import BUILTIN, Catalog, Provided
 from lmkit.component import Component
 from lmkit.errors import LmkitError, StoppedError
@@ -79,7 +80,8 @@ class _Loaded:
 
 def _load(origin: Origin) -> _Loaded:
     """The plugin and what it provides, or the plugin and the cause why that is nothing."""
-    is_its = _code_of(origin)
+    code = _code_of(origin)
+    is_its = partial(is_below, roots=code)
     slow: Slow | None = None
     try:
         _refuse_other_versions(origin)
@@ -101,7 +103,9 @@ def _load(origin: Origin) -> _Loaded:
         raise StoppedError(f"stopped while the plugin {origin.name} was imported{hint}") from cause
     slow = None if origin.is_file else slow  # a file may import what it likes
     plugin = Plugin(origin.name, origin.version, origin.module, file=_file(origin), slow=slow)
-    provided = {kind: [Provided(component, origin.name) for component in mine] for kind, mine in components.items()}
+    provided = {
+        kind: [Provided(component, origin.name, code) for component in mine] for kind, mine in components.items()
+    }
     listens = any(getattr(manager.hook, hook).get_hookimpls() for hook in hookspecs.AROUND_RUNS)
     notes = [f"{name} has no @hookimpl, so that nobody calls it" for name in _unmarked(module)]
     if not listens and not any(provided.values()):
@@ -242,18 +246,16 @@ def _shared_names(provided: dict[str, list[Provided]]) -> dict[str, list[str]]:
     return notes
 
 
-def _code_of(origin: Origin) -> Callable[[str], bool]:
-    """Whether a file is of the plugin's code: its own, or of the package that its module belongs to."""
+def _code_of(origin: Origin) -> tuple[str, ...]:
+    """The plugin's code: its file, or the folders or file of the package that its module belongs to."""
     if origin.is_file:
-        roots = {origin.module}
-    else:
-        try:
-            spec = importlib.util.find_spec(origin.module.partition(".")[0])
-        except (ImportError, ValueError, AttributeError):
-            spec = None
-        roots = {*(spec.submodule_search_locations or ()), spec.origin or ""} if spec else set()
-    folders = tuple(f"{root}{os.sep}" for root in roots if root)
-    return lambda file: file in roots or file.startswith(folders)
+        return (origin.module,)
+    try:
+        spec = importlib.util.find_spec(origin.module.partition(".")[0])
+    except (ImportError, ValueError, AttributeError):
+        spec = None
+    roots = dict.fromkeys([*(spec.submodule_search_locations or ()), spec.origin]) if spec else {}
+    return tuple(root for root in roots if root)
 
 
 def _file(origin: Origin) -> str | None:

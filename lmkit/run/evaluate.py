@@ -52,7 +52,14 @@ def measure(recipe: Recipe, parts: Parts, split: str, hardware: Hardware, progre
     references = parts.task.references(parts.data.rows.splits[split])
     weights: dict[str, Any] = {split: parts.data.features[split].weight}
     learner = Learner(
-        parts.model, parts.task, parts.metrics, {split: references}, weights, _write_nothing, recipe.train.log_every
+        parts.model,
+        parts.task,
+        parts.forward,
+        parts.metrics,
+        {split: references},
+        weights,
+        _write_nothing,
+        recipe.train.log_every,
     )
     learner.split = split
     batches = MeasuringBatches(Collation(parts.data.features[split], parts.padding), recipe.evaluate.batch_size)
@@ -135,11 +142,7 @@ def _finite(bound: float) -> float | None:
 
 
 def _tables(metrics: Sequence[NamedMetric], measured: Measured) -> Mapping[str, Any]:
-    return {
-        named.name: named.metric.table(measured.statistics[named.name].sum(0))
-        for named in metrics
-        if hasattr(named.metric, "table")
-    }
+    return {named.name: named.table(measured.statistics[named.name].sum(0)) for named in metrics if named.has_table}
 
 
 class _Watch(pl.Callback):

@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from lmkit.answering import Answering
 from lmkit.data.batching import ROWS, WINDOW, in_row_order
 from lmkit.errors import PluginError, TrainingError
 from lmkit.kinds.model import Batch, Output
@@ -25,8 +26,10 @@ from lmkit.kinds.task import Predictions, Task
 from lmkit.run.curvature import measure_curvature, needs_curvature, twice_differentiable
 from lmkit.run.group import summed
 from lmkit.run.memory import memory_errors
+from lmkit.run.moving import Moving
 from lmkit.run.numbers import ADVICE, lost_measures, lost_weights
 from lmkit.run.parts import NamedMetric
+from lmkit.run.tasks import Forward
 
 WriteRow = Callable[[int, int, str, Mapping[str, float]], None]
 
@@ -52,16 +55,20 @@ class Learner(pl.LightningModule):
         self,
         model: nn.Module,
         task: Task,
+        forward: Forward,
         metrics: Sequence[NamedMetric],
         references: Mapping[str, Sequence[Any]],
         weights: Mapping[str, NDArray[np.int64]],
         write_row: WriteRow,
         log_every: int,
         configure: Callable[[nn.Module], OptimizerLRScheduler] | None = None,
+        moving: Moving | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.task = task
+        self.forward_checked = forward
+        self.moving = moving or Moving(Answering(), Answering())
         self.metrics = metrics
         self.references = references
         self.weights = weights
@@ -116,7 +123,7 @@ class Learner(pl.LightningModule):
         """The batch's share of its accumulation window's mean loss, scaled for what Lightning and DDP divide by."""
         self.shape = tuple(batch["input_ids"].shape)  # type: ignore[assignment]
         optimizer = self.trainer.optimizers[0]
-        self._lr = float(optimizer.param_groups[0]["lr"])
+        self._lr = self.moving.rate(optimizer)
         with twice_differentiable() if needs_curvature(optimizer) else nullcontext():
             total = self.task.loss(self._output(batch), batch)
         count = len(batch[ROWS])
@@ -136,8 +143,17 @@ class Learner(pl.LightningModule):
         if not needs_curvature(optimizer):
             return super().backward(loss, *arguments, **named)
         with twice_differentiable():
-            measure_curvature(optimizer, loss)
+            with self.moving.optimizer:
+                measure_curvature(optimizer, loss)
             super().backward(loss, *arguments, **named)
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """A step of the optimizer, which computes the gradients by the closure."""
+        self.moving.step(optimizer, optimizer_closure)
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """A step of the scheduler."""
+        self.moving.scale(scheduler, metric)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self._turn_weights("train")
@@ -156,6 +172,7 @@ class Learner(pl.LightningModule):
             self._write_training_row(step, now)
 
     def on_train_end(self) -> None:
+        self.moving.check()
         if self.trainer.global_step != self._row_step:
             self._write_training_row(self.trainer.global_step, time.perf_counter())
         self._turn_weights("eval")
@@ -242,7 +259,7 @@ class Learner(pl.LightningModule):
         self.log_dict(named, logger=False)
         for scheduler in self.trainer.lr_scheduler_configs if self.trainer.state.fn == TrainerFn.FITTING else ():
             if isinstance(scheduler.scheduler, ReduceLROnPlateau):
-                scheduler.scheduler.step(named[str(scheduler.monitor)])
+                self.lr_scheduler_step(scheduler.scheduler, named[str(scheduler.monitor)])
 
     def _measure(self) -> Measured:
         gathered, losses = self._gathered, float(torch.stack(self._measured_loss).sum()) if self._measured_loss else 0.0
@@ -275,11 +292,11 @@ class Learner(pl.LightningModule):
         for optimizer in self.trainer.optimizers:
             turn = getattr(optimizer, mode, None)
             if turn is not None:
-                turn()
+                with self.moving.optimizer:
+                    turn()
 
     def _output(self, batch: Batch) -> Output:
-        output: Output = self.model(batch)
-        return output
+        return self.forward_checked(self.model, batch)
 
     def _weight(self, split: str, batch: Batch) -> float:
         return float(self.weights[split][batch[ROWS].numpy()].sum())

@@ -18,9 +18,10 @@ from lmkit.data.features import Prepared
 from lmkit.data.inputs import found_columns
 from lmkit.data.ledger import Ledger
 from lmkit.data.prepare import Rows, wanted
+from lmkit.data.sources import source_of
 from lmkit.data.transforms import Transforms, transform_rows
 from lmkit.errors import DataError, UsageError
-from lmkit.kinds.data import DataConfig, Source
+from lmkit.kinds.data import DataConfig
 from lmkit.recipe.environment import resolved
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import read_json
@@ -140,8 +141,7 @@ def _own_rows(record: RunRecord, recipe: Recipe, trained: TrainedModel, plugins:
 def _other_rows(elsewhere: Elsewhere, recipe: Recipe, transforms: Transforms, catalog: Catalog) -> Tables:
     """All rows of another source, named and transformed: each split that it gives, or all under one name."""
     config = resolved(elsewhere.config)
-    source: Source = catalog.build("data", config, seed=recipe.seed, folder=elsewhere.folder)
-    loaded = source.load()
+    loaded = source_of(config, recipe.seed, elsewhere.folder, catalog).load()
     given = dict(loaded) if isinstance(loaded, Mapping) else {elsewhere.name: loaded}
     for name in given:
         check_rows_name(name)
@@ -205,7 +205,9 @@ def _parts(trained: TrainedModel, metrics: Sequence[NamedMetric], split: str, ta
     features = trained.task.encode(table, trained.tokenizer, trained.target_tokenizer)
     ledger = Ledger(table.num_rows)
     data = Prepared(Rows({split: table}, trained.labels, ledger, "", ""), {split: features}, ledger, cached=False)
-    return Parts(trained.task, trained.tokenizer, trained.target_tokenizer, data, trained.model, metrics)
+    return Parts(
+        trained.task, trained.tokenizer, trained.target_tokenizer, data, trained.model, metrics, trained.forward
+    )
 
 
 def _majority(folder: Path, recipe: Recipe, references: Sequence[Any]) -> dict[str, list[Any]]:

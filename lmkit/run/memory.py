@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import torch
-
+from lmkit.answering import ran_out_of_memory
 from lmkit.errors import ResourceError
 
 TRAINING = (
@@ -21,10 +20,7 @@ def memory_errors(shape: Callable[[], tuple[int, int]], way_out: str = TRAINING)
     try:
         yield
     except (RuntimeError, MemoryError) as cause:
-        exhausted = isinstance(cause, MemoryError | torch.OutOfMemoryError) or any(
-            words in str(cause) for words in ("can't allocate memory", "out of memory")
-        )
-        if not exhausted:
+        if not ran_out_of_memory(cause):
             raise
         rows, length = shape()
         raise ResourceError(f"memory ran out on a batch of {rows} rows × {length} tokens. {way_out}") from cause

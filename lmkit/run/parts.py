@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from lmkit.answering import Answering
 from lmkit.data.features import Prepared, prepare_features
 from lmkit.data.prepare import Rows
+from lmkit.data.sources import described
 from lmkit.errors import PluginError
 from lmkit.kinds.metric import PREDICTION, Columns, Metric, MetricConfig
 from lmkit.kinds.task import Features, Task
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.recipe.schema import Recipe
+from lmkit.run.tasks import AnsweredTask, Forward
 
 if TYPE_CHECKING:
     from lmkit.catalog import Catalog
@@ -30,12 +34,16 @@ SLICE = 1000
 
 @dataclass(frozen=True, slots=True)
 class NamedMetric:
-    """A built metric, the measures that it yields and the columns of predictions that it reads."""
+    """A built metric, the measures that it yields and the columns of predictions that it reads.
+
+    Each method raises PluginError where the component fails or returns something else than its kind promises.
+    """
 
     name: str
     measures: tuple[str, ...]
     metric: Metric
     reads: tuple[str, ...] = (PREDICTION,)
+    answering: Answering = field(default_factory=Answering)
 
     @property
     def additive(self) -> bool:
@@ -53,11 +61,11 @@ class NamedMetric:
         """
         columns = {name: self._column(predictions, name) for name in self.reads}
         if self.measures:
-            return self.metric.statistics(columns, references)
+            return self._statistics(columns, references)
         sums = []
         for i in range(0, len(references), SLICE):
             part = {name: values[i : i + SLICE] for name, values in columns.items()}
-            sums.append(self.metric.statistics(part, references[i : i + SLICE]).sum(0))
+            sums.append(self._statistics(part, references[i : i + SLICE]).sum(0))
         total: NDArray[np.float64] = np.sum(sums, axis=0, keepdims=True)
         return total
 
@@ -65,19 +73,55 @@ class NamedMetric:
         """The value of each measure, from the (N, K) statistics of rows."""
         return self.compute(statistics.sum(axis=0) if self.additive else statistics)
 
+    def compute(self, statistics: NDArray[np.float64]) -> Mapping[str, float]:
+        """The value of each measure, of a (K,) sum of statistics if it is additive, else of (N, K) statistics."""
+        method = "compute" if self.additive else "compute_rows"
+        with self.answering:
+            values: Any = getattr(self.metric, method)(statistics)
+        if not isinstance(values, Mapping) or values.keys() != set(self.measures):
+            names = ", ".join(self.measures) or "no measure"
+            raise self._wrong(method, f"returned {described(values)}; expected a mapping with {names}")
+        for name, value in values.items():
+            if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+                raise self._wrong(method, f"returned {described(value)} as {name!r}; expected a number")
+        return values
+
     @property
-    def compute(self) -> Callable[[NDArray[np.float64]], Mapping[str, float]]:
-        """What makes the measures: of a (K,) sum of statistics if it is additive, else of (N, K) statistics."""
-        compute: Callable[[NDArray[np.float64]], Mapping[str, float]] = getattr(
-            self.metric, "compute" if self.additive else "compute_rows"
-        )
-        return compute
+    def has_table(self) -> bool:
+        """Whether it has more to show than numbers."""
+        return hasattr(self.metric, "table")
+
+    def table(self, total: NDArray[np.float64]) -> dict[str, Any]:
+        """What to keep beside the numbers, as JSON values, from the (K,) sum of statistics."""
+        with self.answering:
+            table: Any = self.metric.table(total)  # type: ignore[union-attr]
+        try:
+            json.dumps(table)
+        except (TypeError, ValueError) as cause:
+            raise self._wrong("table", f"returned a table that is no JSON: {cause}") from cause
+        if not isinstance(table, dict):
+            raise self._wrong("table", f"returned {described(table)}; expected a mapping")
+        return table
+
+    def _statistics(self, columns: Columns, references: Sequence[Any]) -> NDArray[np.float64]:
+        """(N, K) for N rows."""
+        with self.answering:
+            found: Any = self.metric.statistics(columns, references)
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
+            raise self._wrong("statistics", f"returned {described(found)}; expected an array of numbers")
+        if found.ndim != 2 or len(found) != len(references):
+            shape = f"returned an array of shape {found.shape}; expected ({len(references)}, K), a row for each example"
+            raise self._wrong("statistics", shape)
+        return found
 
     def _column(self, predictions: Columns, name: str) -> Sequence[Any]:
         if name not in predictions:
             there = ", ".join(predictions)
             raise PluginError(f"metric {self.name!r} reads {name!r} of the predictions; the task gives {there}")
         return predictions[name]
+
+    def _wrong(self, method: str, what: str) -> PluginError:
+        return self.answering.wrong(f"{what}, in `{method}`", getattr(self.metric, method, None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +134,8 @@ class Parts:
     data: Prepared
     model: nn.Module
     metrics: Sequence[NamedMetric]
+    forward: Forward
+    """How the model is called."""
 
     @property
     def padding(self) -> dict[str, int]:
@@ -105,10 +151,13 @@ def paddings(task: Task, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> d
 def build_task(
     recipe: Recipe, labels: tuple[str, ...], tokenizers: tuple[Tokenizer, Tokenizer], catalog: Catalog
 ) -> Task:
-    task: Task = catalog.build(
-        "task", recipe.task, labels=labels, tokenizer=tokenizers[0], target_tokenizer=tokenizers[1]
-    )
-    return task
+    task = catalog.build("task", recipe.task, labels=labels, tokenizer=tokenizers[0], target_tokenizer=tokenizers[1])
+    return AnsweredTask(task, catalog.answering("task", recipe.task.use))
+
+
+def build_forward(recipe: Recipe, task: Task, catalog: Catalog) -> Forward:
+    """How the recipe's model is called."""
+    return Forward(task.head, catalog.answering("model", recipe.model.use))
 
 
 def build_data(
@@ -140,15 +189,17 @@ def build_model(
         folder=folder,
         saved=saved,
     )
+    answering = catalog.answering("model", recipe.model.use)
     if not isinstance(model, nn.Module):
-        raise PluginError(f"model {recipe.model.use!r} was built as a {type(model).__name__}, not a torch.nn.Module")
+        raise answering.wrong(f"was built as a {type(model).__name__}, not a torch.nn.Module")
     if recipe.train.gradient_checkpointing:
         enable = getattr(model, "gradient_checkpointing_enable", None)
         if enable is None:
             raise PluginError(
                 f"model {recipe.model.use!r} has no gradient checkpointing; set train.gradient_checkpointing: false"
             )
-        enable()
+        with answering:
+            enable()
     return model
 
 
@@ -158,4 +209,5 @@ def build_metrics(recipe: Recipe, labels: tuple[str, ...], catalog: Catalog) -> 
 
 def build_metric(config: MetricConfig, labels: tuple[str, ...], catalog: Catalog) -> NamedMetric:
     """The metric that the settings describe, for a task with these labels."""
-    return NamedMetric(config.use, config.measures, catalog.build("metric", config, labels=labels), config.reads)
+    metric = catalog.build("metric", config, labels=labels)
+    return NamedMetric(config.use, config.measures, metric, config.reads, catalog.answering("metric", config.use))

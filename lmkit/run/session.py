@@ -28,7 +28,7 @@ from lmkit.run.checkpoints import close_checkpoints
 from lmkit.run.evaluate import evaluate
 from lmkit.run.facts import Facts
 from lmkit.run.learner import WriteRow
-from lmkit.run.parts import Parts, build_data, build_metrics, build_model, build_task
+from lmkit.run.parts import Parts, build_data, build_forward, build_metrics, build_model, build_task
 from lmkit.run.progress import Position, Progress
 from lmkit.run.save import save_model
 from lmkit.run.speed import (
@@ -183,7 +183,8 @@ def _build(recipe: Recipe, rows: Rows, base: Path, plugins: Plugins, hardware: H
         quicken_dropout(model)
     if hardware.rank > 0:
         torch.manual_seed(recipe.seed + hardware.rank)  # each rank drops features of its own
-    return Parts(task, *tokenizers, data, model, build_metrics(recipe, rows.labels, catalog))
+    metrics = build_metrics(recipe, rows.labels, catalog)
+    return Parts(task, *tokenizers, data, model, metrics, build_forward(recipe, task, catalog))
 
 
 def _train(

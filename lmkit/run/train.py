@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.strategies import Strategy
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -27,7 +26,7 @@ from lmkit.data.batching import (
     measuring_loader,
     training_loader,
 )
-from lmkit.errors import DataError, PluginError, TrainingError, UsageError
+from lmkit.errors import DataError, TrainingError, UsageError
 from lmkit.recipe.schema import Recipe, TrainConfig
 from lmkit.records.checkpoints import best_path
 from lmkit.records.metrics import MetricsWriter
@@ -42,6 +41,7 @@ from lmkit.run.checkpoints import (
 )
 from lmkit.run.group import Member, said, summed
 from lmkit.run.learner import Learner, WriteRow, watched
+from lmkit.run.moving import Moving, check_optimizer, check_scheduler
 from lmkit.run.parts import Parts
 from lmkit.run.progress import Position, Progress
 from lmkit.run.sharding import Sharded, ShardedLearner, whole_state
@@ -259,12 +259,16 @@ def _learner(recipe: Recipe, parts: Parts, steps: int, catalog: Catalog, write_r
     return (ShardedLearner if sharded else Learner)(
         copy.deepcopy(parts.model) if sharded else parts.model,
         parts.task,
+        parts.forward,
         parts.metrics,
         {name: parts.task.references(parts.data.rows.splits[name]) for name in watched_splits},
         {name: parts.data.features[name].weight for name in ("train", *watched_splits)},
         write_row,
         recipe.train.log_every,
         lambda model: _optimizers(recipe, model, steps, catalog, bool(watched_splits)),
+        Moving(
+            catalog.answering("optimizer", recipe.optimizer.use), catalog.answering("scheduler", recipe.scheduler.use)
+        ),
     )
 
 
@@ -300,10 +304,7 @@ def _optimizers(recipe: Recipe, model: nn.Module, steps: int, catalog: Catalog, 
     if not parameters:
         raise TrainingError(f"model {recipe.model.use!r} has no weights to train")
     optimizer = catalog.build("optimizer", recipe.optimizer, model=model, parameters=parameters)
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise PluginError(
-            f"optimizer {recipe.optimizer.use!r} was built as a {type(optimizer).__name__}, not one of torch's"
-        )
+    check_optimizer(optimizer, parameters, catalog.answering("optimizer", recipe.optimizer.use))
     if recipe.train.precision == 16 and hasattr(optimizer, "needs_curvature"):
         raise UsageError(
             f"optimizer {recipe.optimizer.use!r} needs second derivatives, which leave float16's range; "
@@ -311,7 +312,7 @@ def _optimizers(recipe: Recipe, model: nn.Module, steps: int, catalog: Catalog, 
         )
     if recipe.train.clip_norm is not None:
         # Fused optimizers unscale gradients inside their step; what is clipped has to be unscaled before it.
-        optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+        optimizer._step_supports_amp_scaling = False
     scheduler = catalog.build(
         "scheduler",
         recipe.scheduler,
@@ -319,6 +320,7 @@ def _optimizers(recipe: Recipe, model: nn.Module, steps: int, catalog: Catalog, 
         total_steps=steps,
         direction=recipe.measures[recipe.monitor],
     )
+    check_scheduler(scheduler, optimizer, catalog.answering("scheduler", recipe.scheduler.use))
     stepped: Any = {"scheduler": scheduler, "interval": "step"}
     if isinstance(scheduler, ReduceLROnPlateau) and not watches:
         raise DataError(f"scheduler {recipe.scheduler.use!r} watches the validation split, and the data has none")

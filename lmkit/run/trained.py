@@ -32,10 +32,11 @@ from lmkit.records.record import RunRecord
 from lmkit.records.store import MODEL, RECIPE, read_record
 from lmkit.run.memory import memory_errors
 from lmkit.run.numbers import lost_rows, lost_weights
-from lmkit.run.parts import build_model, build_task, paddings
+from lmkit.run.parts import build_forward, build_model, build_task, paddings
 from lmkit.run.progress import NoProgress, Position, Progress
 from lmkit.run.save import LABELS, TARGET, WEIGHTS
 from lmkit.run.speed import Hardware, choose_device, choose_precision, choose_threads, devices_here, keep_memory
+from lmkit.run.tasks import Forward
 
 Read = TypeVar("Read")
 
@@ -54,6 +55,8 @@ class TrainedModel:
     transforms: Transforms
     hardware: Hardware
     """Of this machine; its precision is that of `evaluate`."""
+    forward: Forward
+    """How the model is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,9 @@ def open_trained(folder: Path, plugins: Plugins) -> TrainedModel:
         raise UsageError(
             f"this run's model is of no use: its weights hold NaN or infinity ({', '.join(lost[:3])}). Train it again"
         )
-    return TrainedModel(recipe, task, *tokenizers, model.to(hardware.device).eval(), labels, transforms, hardware)
+    model = model.to(hardware.device).eval()
+    forward = build_forward(built, task, plugins.catalog)
+    return TrainedModel(recipe, task, *tokenizers, model, labels, transforms, hardware, forward)
 
 
 def predict_rows(
@@ -146,7 +151,7 @@ def _answer_window(trained: TrainedModel, rows: pa.Table, size: int, first: int)
         for numbers in measuring_plan(collation.lengths, size):
             batch = _on_device(collation.batch(numbers), trained.hardware)
             shape = (len(numbers), batch["input_ids"].shape[1])
-            output = trained.model(batch)
+            output = trained.forward(trained.model, batch)
             mask = batch["attention_mask"] if trained.task.head.kind == "token" else None
             if lost := lost_rows(output.logits, mask):
                 row = first + min(int(numbers[place]) for place in lost)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lmkit.catalog import BUILTIN, Catalog
+from lmkit.catalog import Catalog
 from lmkit.data.columns import ROW
-from lmkit.errors import LmkitError, PluginError
 from lmkit.kinds.metric import PREDICTION, Columns
 from lmkit.kinds.perturbation import Perturbation, PerturbationConfig
 from lmkit.kinds.task import Column
@@ -29,22 +29,20 @@ def perturbed_rows(
     Raises PluginError for a perturbation that gives back other columns or types, or more or fewer words.
     """
     perturb: Perturbation = catalog.build("perturbation", config, seed=seed)
-    owner = catalog.find("perturbation", config.use).owner
+    answering = catalog.answering("perturbation", config.use)
+    if not callable(perturb):
+        raise answering.wrong(f"was built as a {type(perturb).__name__}, which is no function of a row")
     inputs = [column for column in columns if column.role == "input"]
     changed = []
     for row, number in zip(rows.select([c.name for c in inputs]).to_pylist(), rows[ROW].to_pylist(), strict=True):
         try:
             other = perturb(row, number)
-        except LmkitError:
-            raise
         except Exception as cause:
-            if owner == BUILTIN:
-                raise
-            told = f"{type(cause).__name__}: {cause}"
-            raise PluginError(f"perturbation {config.use!r} of {owner} failed at row {number}: {told}") from cause
+            replace(answering, deed=f"failed at row {number}").answer(cause)
+            raise
         wrong = _wrong(row, other)
         if wrong:
-            raise PluginError(f"perturbation {config.use!r} of {owner} gave {wrong} for row {number}")
+            raise answering.wrong(f"gave {wrong} for row {number}", perturb)
         changed.append([other[column.name] for column in inputs])
     values = zip(*changed, strict=True)
     return pa.table(

@@ -120,7 +120,7 @@ def _follow(
             _send_rows(folder, name, tracker)
             if over:
                 error = _close(folder, tracker)
-                write_account(folder, name, rows=tracker.cursor(), complete=error is None, error=error)
+                write_account(folder, name, complete=error is None, error=error)
                 return
             write_account(folder, name, error=None)
             failures = 0

@@ -21,6 +21,7 @@ from lmkit.recipe.environment import resolved
 from lmkit.recipe.load import typed_recipe
 from lmkit.records.accounts import Account, read_accounts, reopen_accounts, write_account
 from lmkit.records.store import RECIPE, TRACKERS, read_record
+from lmkit.workers.answered import AnsweredTracker
 from lmkit.workers.feeding import PATIENCE, POLL, cause_of, feed_trackers
 
 LOG = "mirror.log"
@@ -193,7 +194,7 @@ def build_trackers(run_folder: Path, *, insist: bool = False) -> list[tuple[str,
             tracker = catalog.build(
                 "tracker", config, run_folder=run_folder, run_name=recipe.name, folder=folder, insist=insist
             )
-            built.append((name, tracker))
+            built.append((name, AnsweredTracker(tracker, catalog.answering("tracker", config.use))))
         except (Exception, SystemExit) as cause:
             write_account(run_folder, name, rows=0, complete=False, error=cause_of(cause))
     return built

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lmkit.answering import lost_another
 from lmkit.errors import InterruptedRunError, LmkitError, ResourceError, TrainingError
 from lmkit.plugins import installed_plugins
 from lmkit.recipe.document import read_document
@@ -176,12 +177,6 @@ def run_rank(run_folder: str, rank: str, port: str) -> int:
         print(error, file=sys.stderr)
         return LOST
     return 0
-
-
-def lost_another(error: BaseException) -> bool:
-    """Whether this is what a collective raises when another rank of the group is gone."""
-    named = type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError")
-    return named or (isinstance(error, RuntimeError) and any(name in str(error).lower() for name in ("gloo", "nccl")))
 
 
 def _start(folder: Path, rank: int, port: int, log: Path) -> subprocess.Popen[bytes]:

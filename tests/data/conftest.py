@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pytest
 
+from lmkit.answering import Answering
 from lmkit.builtin.tasks.config import TextClassificationConfig, TokenClassificationConfig, TranslationConfig
 from lmkit.catalog import Catalog
 from lmkit.data.prepare import Rows, prepare_rows
@@ -51,6 +52,9 @@ class GivenRows:
     def find(self, kind: str, name: str) -> Any:
         assert self.catalog is not None
         return self.catalog.find(kind, name)
+
+    def answering(self, kind: str, name: str) -> Answering:
+        return Answering(kind, name)
 
     def fingerprint(self) -> str:
         return "given"

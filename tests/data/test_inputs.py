@@ -17,8 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lmkit.answering import Answering
 from lmkit.catalog import Catalog
-from lmkit.data.inputs import ending, file_config, found_columns, streamed, text_rows, without_text
+from lmkit.data.inputs import ending, file_config, found_columns, text_rows, without_text
+from lmkit.data.sources import AnsweredSource, source_of
 from lmkit.errors import DataError, UsageError
 from lmkit.kinds.rows import csv_tables, jsonl_tables, read_csv, read_jsonl
 from lmkit.kinds.task import Column, TaskConfig
@@ -111,12 +113,12 @@ def rows_file(folder: Path, name: str) -> Path:
 @pytest.mark.parametrize("name", ["a.parquet", "a.feather", "a.csv.bz2", "a.json", "a.jsonl.gz", "a.txt"])
 def test_rows_come_little_by_little_and_are_all_there(catalog: Catalog, tmp_path: Path, name: str, size: int) -> None:
     config = file_config(rows_file(tmp_path, name), recipe("{use: sample, name: entities}", catalog), catalog)
-    source = catalog.build("data", config, seed=0, folder=tmp_path)
+    source = source_of(config, 0, tmp_path, catalog)
 
-    tables = list(streamed(source, size))
+    tables = list(source.stream(size))
 
     assert max(table.num_rows for table in tables) <= size
-    assert pa.concat_tables(tables).to_pylist() == source.load().to_pylist()
+    assert pa.concat_tables(tables).to_pylist() == source.source.load().to_pylist()  # type: ignore[union-attr]
 
 
 def test_a_text_file_of_one_line_with_carriage_returns_is_refused(catalog: Catalog, tmp_path: Path) -> None:
@@ -124,7 +126,7 @@ def test_a_text_file_of_one_line_with_carriage_returns_is_refused(catalog: Catal
     config = file_config(tmp_path / "mac.txt", recipe("{use: sample, name: entities}", catalog), catalog)
 
     with pytest.raises(DataError, match="its lines end in carriage returns alone"):
-        list(streamed(catalog.build("data", config, seed=0, folder=tmp_path), 2))
+        list(source_of(config, 0, tmp_path, catalog).stream(2))
 
 
 def test_a_source_that_cannot_stream_is_read_whole(catalog: Catalog, tmp_path: Path) -> None:
@@ -135,7 +137,7 @@ def test_a_source_that_cannot_stream_is_read_whole(catalog: Catalog, tmp_path: P
         def load(self) -> Any:
             return {"train": pa.table({"a": [1, 2, 3]}), "test": pa.table({"a": [4]})}
 
-    assert [table["a"].to_pylist() for table in streamed(Whole(), 2)] == [[1, 2], [3], [4]]
+    assert [table["a"].to_pylist() for table in AnsweredSource(Whole(), Answering()).stream(2)] == [[1, 2], [3], [4]]
 
 
 FIELD = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\r"), max_size=6)

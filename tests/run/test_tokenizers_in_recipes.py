@@ -16,7 +16,7 @@ from lmkit.kinds.model import Output
 from lmkit.kinds.task import Ragged
 from lmkit.plugins import Plugins, load_plugins
 from lmkit.recipe.load import load_recipe
-from lmkit.run.parts import Parts, build_data, build_metrics, build_model, build_task
+from lmkit.run.parts import Parts, build_data, build_forward, build_metrics, build_model, build_task
 from lmkit.run.save import save_model
 
 TOKENIZERS = ["wordpiece", "bpe", "byte-level-bpe", "unigram", "char", "whitespace", "byte"]
@@ -71,7 +71,8 @@ def parts_of(tmp_path: Path, plugins: Plugins) -> Callable[..., Parts]:
         built = build_task(recipe, prepared.labels, tokenizers, plugins.catalog)
         data = build_data(recipe, prepared, built, tokenizers, plugins)
         network = build_model(recipe, built, tokenizers, data.features["train"], tmp_path, plugins.catalog)
-        return Parts(built, *tokenizers, data, network, build_metrics(recipe, prepared.labels, plugins.catalog))
+        metrics = build_metrics(recipe, prepared.labels, plugins.catalog)
+        return Parts(built, *tokenizers, data, network, metrics, build_forward(recipe, built, plugins.catalog))
 
     return build
 

@@ -61,7 +61,7 @@ def test_a_perturbation_is_given_the_inputs_the_rows_number_and_the_seed() -> No
         (lambda row, *_: row | {"text": 3}, "gave text: 3, where a text was expected, for row 7"),
         (lambda row, *_: row | {"tokens": "ab"}, "gave tokens: 'ab', where a list of words was expected, for row 7"),
         (lambda row, *_: row | {"tokens": ["a"]}, "gave 1 words in tokens where there were 2 for row 7"),
-        (lambda row, *_: row["nothing"], "failed at row 7: KeyError: 'nothing'"),
+        (lambda row, *_: row["nothing"], "failed at row 7 ("),
     ],
 )
 def test_a_perturbation_that_breaks_its_contract_is_told_with_its_plugin(answer: Any, told: str) -> None:
