@@ -34,6 +34,7 @@ from lmkit.records.store import (
     state_of,
     write_summary,
 )
+from lmkit.run.launchers import refuse_copies
 from lmkit.run.stopping import Stop
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def go_on(
         if read_summary(folder).get("state") != "finished":  # it ended between the two
             write_summary(folder, record)
         return Run(folder)
+    refuse_copies()
     stop = Stop()
     with stop.listening(), stop.waiting(), take_lease(folder) as lease:
         stop.check_right = lease.check

@@ -25,6 +25,7 @@ from lmkit.records.provenance import provenance
 from lmkit.records.record import Failure, RunRecord, State
 from lmkit.records.store import create_run, remove_unbegun, runs_folder, write_recipe, write_record
 from lmkit.redaction import redacted
+from lmkit.run.launchers import refuse_copies
 from lmkit.run.stopping import Stop
 from lmkit.terminal import print_error
 from lmkit.workers.imports import quick_imports
@@ -68,6 +69,7 @@ def begun_run(
 
     A folder that does not come to its record goes again: nothing was done.
     """
+    refuse_copies()
     stop = Stop()
     with stop.listening(), stop.waiting():
         folder = create_run(runs, recipe.name)

@@ -16,6 +16,7 @@ from lmkit.plugins import installed_plugins
 from lmkit.records.files import disk_errors
 from lmkit.records.lease import take_lease
 from lmkit.records.store import MODEL, read_summary, runs_folder
+from lmkit.run.launchers import refuse_copies
 from lmkit.run.progress import NoProgress, Position, Progress
 from lmkit.run.stopping import Stop
 from lmkit.sweep.confirming import Confirming, confirm, confirmed, is_confirmed, read_confirmation
@@ -154,6 +155,7 @@ def run_sweep(
     Raises UsageError where a sweep of this name is something else or is under way, and InterruptedRunError when it was
     asked to stop: then it goes on where it was when it is run again.
     """
+    refuse_copies()
     spec, sweep = spec_of(loaded), loaded.sweep
     folder = sweep_folder(runs_folder(Path(runs) if runs else None), sweep.name)
     with disk_errors(folder):

@@ -123,7 +123,7 @@ def run(
 
     Example: lmkit run recipes/sentiment.yaml optimizer.lr=3e-5 train.epochs=1
 
-    Ctrl-C or SIGTERM finishes the step, writes a checkpoint and stops; a second Ctrl-C stops at once.
+    Ctrl-C, SIGTERM or SIGUSR1 finishes the step, writes a checkpoint and stops; a second Ctrl-C stops at once.
 
     Exit codes: 0 done, 1 a bug, 2 the recipe, the command or the data, 3 a requirement unmet (stage validate), 4 a
     plugin or the machine (disk, network, package index, memory), 75 stopped and to be resumed, 130 stopped at once.

@@ -20,6 +20,7 @@ from lmkit.recipe.schema import Recipe
 from lmkit.records.files import write_atomic
 from lmkit.records.record import Interval, SplitResult
 from lmkit.records.store import PREDICTIONS
+from lmkit.run.group import Member
 from lmkit.run.learner import Learner, Measured, WriteRow, watched
 from lmkit.run.parts import NamedMetric, Parts
 from lmkit.run.progress import Position, Progress
@@ -68,6 +69,7 @@ def measure(recipe: Recipe, parts: Parts, split: str, hardware: Hardware, progre
         devices=1,
         precision=LIGHTNING_NAMES[choose_precision(recipe.evaluate.precision, hardware.device)],
         callbacks=[_Watch(progress, len(batches))],
+        plugins=[Member(0)],
         **QUIET,
     )
     with watched(learner):

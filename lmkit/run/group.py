@@ -67,11 +67,16 @@ def said(value: Value) -> Value:
 
 
 class Member(LightningEnvironment):
-    """Tells Lightning which of the processes of this machine this one is; it starts none itself."""
+    """Tells Lightning which of the processes of this machine this one is; it starts none itself.
+
+    A trainer without it would take the variables of SLURM, LSF, MPI or torchrun for its own: it would look for other
+    ranks, requeue the job, and read or write checkpoints outside of the run.
+    """
 
     def __init__(self, rank: int) -> None:
         super().__init__()
         self._rank = rank
+        self.set_global_rank(rank)  # Lightning took it from such variables when it was imported
 
     @property
     def creates_processes_externally(self) -> bool:

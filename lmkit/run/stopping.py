@@ -11,11 +11,12 @@ from typing import Any
 
 from lmkit.errors import InterruptedRunError
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
+"""SIGUSR1 is what schedulers send when a job's time is nearly over (`sbatch --signal=USR1@90`)."""
 
 
 class Stop:
-    """Whether a run was asked to stop: by Ctrl-C or SIGTERM.
+    """Whether a run was asked to stop: by Ctrl-C, SIGTERM or SIGUSR1.
 
     Where it `waits`, which training does, the run sees to it at the next step; elsewhere it ends at once, since what
     is lost is soon done again. A second Ctrl-C ends it at once everywhere.
@@ -89,3 +90,12 @@ class Stop:
         elif number == signal.SIGINT:  # of SIGTERM a scheduler may send several
             self.at_once = True
             raise KeyboardInterrupt
+
+
+def ignore_user_signal() -> None:
+    """Ignore SIGUSR1, which a scheduler sends to all processes of a job and which would end those that do not know it.
+
+    A run takes it again where it listens.
+    """
+    if hasattr(signal, "SIGUSR1") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -138,6 +139,7 @@ QUIET: dict[str, Any] = {
     "enable_model_summary": False,
     "num_sanity_val_steps": 0,
     "use_distributed_sampler": False,
+    "default_root_dir": os.devnull,  # else it reads hpc_ckpt_*.ckpt in the working folder where SLURM is found
 }
 """What lmkit does itself, and Lightning therefore need not."""
 
@@ -287,7 +289,7 @@ def _trainer(
         gradient_clip_val=settings.clip_norm,
         deterministic=settings.deterministic,
         callbacks=callbacks,
-        plugins=[files, Member(hardware.rank)] if hardware.world > 1 else [files],
+        plugins=[files, Member(hardware.rank)],
         **_validation_times(recipe),
         **QUIET,
     )

@@ -9,6 +9,7 @@ from importlib import import_module
 
 from lmkit.errors import LmkitError
 from lmkit.offline import network
+from lmkit.run.stopping import ignore_user_signal
 from lmkit.terminal import guarded_streams, open_missing_streams
 
 JOBS = {
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     open_missing_streams()
     module, _, function = JOBS[job].partition(":")
+    ignore_user_signal()
     with guarded_streams("stdout", "stderr", redacts=True), network():
         try:
             return int(getattr(import_module(module), function)(*rest))

@@ -13,6 +13,7 @@ from importlib import import_module
 from lmkit.plugins import installed_plugins
 from lmkit.plugins.installed import FILES
 from lmkit.records.packages import installed_packages
+from lmkit.run.stopping import ignore_user_signal
 from lmkit.workers.imports import quick_imports
 
 MODULES = [
@@ -29,6 +30,7 @@ MODULES = [
 
 if hasattr(os, "setpgid"):
     os.setpgid(0, 0)
+ignore_user_signal()
 with quick_imports():
     for module in MODULES:
         with suppress(ImportError):

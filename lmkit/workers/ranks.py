@@ -23,6 +23,8 @@ from lmkit.recipe.document import read_document
 from lmkit.recipe.load import typed_recipe
 from lmkit.records.store import RECIPE, read_record
 from lmkit.run.facts import Facts
+from lmkit.run.launchers import without_ranks
+from lmkit.run.stopping import SIGNALS
 from lmkit.workers.mirror import search_path
 
 if TYPE_CHECKING:
@@ -155,7 +157,7 @@ class _Lost(BaseException):
 
 def run_rank(run_folder: str, rank: str, port: str) -> int:
     """The job of a rank's process: help to train the run in `run_folder`, write nothing."""
-    for each in (signal.SIGINT, signal.SIGTERM):  # a stop is for rank 0 to decide, for all
+    for each in SIGNALS:  # a stop is for rank 0 to decide, for all
         signal.signal(each, signal.SIG_IGN)
     threading.Thread(target=_end_with_rank_0, daemon=True).start()
     from lmkit.run.group import joined
@@ -186,7 +188,7 @@ def _start(folder: Path, rank: int, port: int, log: Path) -> subprocess.Popen[by
             stdin=subprocess.PIPE,
             stdout=file,
             stderr=file,
-            env=os.environ | {"PYTHONPATH": search_path()},
+            env=without_ranks(os.environ) | {"PYTHONPATH": search_path()},
             start_new_session=True,  # what is typed at the terminal reaches rank 0 alone
         )
 
