@@ -3,6 +3,7 @@
 LmkitError                 base of them all; the command line prints it without a traceback
 ├── RecipeError        2   a recipe is not well formed; tells every fault at once
 ├── UsageError         2   a command was asked for something that is not there
+│   └── UnusableError  2   a run or sweep cannot be used as it is: it is damaged, changed or in use
 ├── DataError          2   the rows are not what the recipe says they are
 ├── TrainingError      2   a loss, a weight, a measure or an answer is NaN or infinite
 ├── UnmetError         3   what a recipe requires of its result does not hold
@@ -88,6 +89,10 @@ def told(faults: Sequence[Fault], most: int = 50) -> list[str]:
 
 class UsageError(LmkitError):
     exit_code = 2
+
+
+class UnusableError(UsageError):
+    pass
 
 
 class DataError(LmkitError):

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmkit.api.logs import say
-from lmkit.errors import InterruptedRunError, UsageError
+from lmkit.errors import InterruptedRunError, UnusableError
 from lmkit.offline import network
 from lmkit.plugins import installed_plugins
-from lmkit.records.files import disk_errors
+from lmkit.records.files import MachineError, disk_errors
 from lmkit.records.lease import take_lease
 from lmkit.records.store import MODEL, read_summary, runs_folder
 from lmkit.run.launchers import refuse_copies
@@ -78,7 +78,7 @@ class SweepResult:
             trial.number: trial for trial in self.trials() if trial.number in numbers and trial.value is not None
         }
         if unknown := [number for number in numbers if number not in by_number]:
-            raise UsageError(
+            raise UnusableError(
                 f"this sweep's journal is damaged: {self.folder / JOURNAL}: it confirms trial {unknown[0]}, "
                 "which has not finished in it; put back a copy of the file"
             )
@@ -152,12 +152,20 @@ def run_sweep(
     """Go through a sweep's search, from where it was left; finished trials stay as they are.
 
     Each trial is a run of its own in the sweep's folder, trained and not evaluated: the test split is left alone.
-    Raises UsageError where a sweep of this name is something else or is under way, and InterruptedRunError when it was
-    asked to stop: then it goes on where it was when it is run again.
+    Raises UsageError if a sweep of this name is something else, is damaged or is under way, and ResourceError if the
+    machine refuses files, on a full disk for example: then no trial counts as failed. Raises InterruptedRunError when
+    it was asked to stop. Run again, the sweep resumes.
     """
     refuse_copies()
+    folder = sweep_folder(runs_folder(Path(runs) if runs else None), loaded.sweep.name)
+    try:
+        return _run_sweep(loaded, folder, retry_failed, progress)
+    except MachineError as cause:
+        raise MachineError(f"{cause}; the same command goes on with the sweep") from cause
+
+
+def _run_sweep(loaded: LoadedSweep, folder: Path, retry_failed: bool, progress: Progress | None) -> SweepResult:
     spec, sweep = spec_of(loaded), loaded.sweep
-    folder = sweep_folder(runs_folder(Path(runs) if runs else None), sweep.name)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     shown, stop = progress or NoProgress(), Stop()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lmkit.errors import UsageError
+from lmkit.errors import UnusableError
 from lmkit.recipe.shape import BLOCKS, LISTS
 from lmkit.records.packages import COMPUTING, canonical_versions, needed_packages
 
@@ -50,7 +50,7 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     return [change for key, pair in both.items() for change in SECTIONS[key](*pair)]
 
 
-class ChangedRunError(UsageError):
+class ChangedRunError(UnusableError):
     """Raised where a run cannot go on as it was: `told` are the changes, a line each."""
 
     def __init__(

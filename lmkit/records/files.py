@@ -124,17 +124,17 @@ def flush(path: Path) -> None:
         os.close(number)
 
 
-class DiskError(ResourceError):
-    """The disk refused a file. It would have refused any file, so nothing else is wrong."""
+class MachineError(ResourceError):
+    """The machine refused a file or a process. It would have refused any, so nothing else is wrong."""
 
 
-class FullDiskError(DiskError):
+class FullDiskError(MachineError):
     """The disk, or the user's quota, is full."""
 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Raise DiskError for a disk that is full, read-only or broken, and UsageError if something else is in the place
+    """Raise MachineError for a disk that is full, read-only or broken, and UsageError if something else is in the place
     of the file."""
     try:
         yield
@@ -149,12 +149,12 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"{path} could not be written: it outgrew what its disk, or `ulimit -f`, allows a file"
             ) from cause
         if number in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise DiskError(
+            raise MachineError(
                 f"{path} may not be written ({os.strerror(number)}); choose another folder with --runs, "
                 "or with LMKIT_CACHE for the cache"
             ) from cause
         if number in (errno.EIO, *DESCRIPTORS):
-            raise DiskError(f"{path} could not be written: {machine_fault(number)}") from cause
+            raise MachineError(f"{path} could not be written: {machine_fault(number)}") from cause
         if number in IN_THE_WAY and (place := _place(cause, path)) is not None:
             raise UsageError(
                 f"{place} is damaged, it could not be written: {os.strerror(number)}; move away what is in its place"
@@ -177,8 +177,18 @@ def system_error(cause: BaseException) -> int | None:
     """Return the system's number for an error. Libraries written in Rust give it in words."""
     if isinstance(cause, OSError):
         return cause.errno
-    told = re.search(r"\(os error (\d+)\)", str(cause))
-    return int(told[1]) if told else None
+    told = re.search(r"\(os error (\d+)\)|\bOs \{ code: (\d+)", str(cause))
+    return int(told[1] or told[2]) if told else None
+
+
+def find_machine_error(error: BaseException) -> BaseException | None:
+    """Return the error of the machine from which an error came, which may be that error itself."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, MachineError) or system_error(found) in MACHINE:
+            return found
+        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
+    return None
 
 
 def finite(value: Any) -> Any:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmkit.errors import ResourceError, UsageError
+from lmkit.errors import ResourceError, UnusableError
 from lmkit.records.files import disk_errors, parse_json
 from lmkit.records.process import lives, this_process
 
@@ -54,12 +54,12 @@ class Owner:
 
 def take_lease(folder: Path, what: str = "run") -> Lease:
     """The right to write the folder of a run, or of `what` it is, until it is closed or this process ends, however it
-    ends. Raises UsageError where another process, or this one, has it."""
+    ends. Raises UnusableError where another process, or this one, has it."""
     with _mutex:
         with disk_errors(folder):
             place = _place(folder)
         if _held.get(place) == os.getpid():
-            raise UsageError(f"{what} {folder.resolve().name} is alive: this process has it; wait for its end")
+            raise UnusableError(f"{what} {folder.resolve().name} is alive: this process has it; wait for its end")
         file, process = _taken(folder, what)
         _held[place] = os.getpid()
     return Lease(folder, place, file, process)
@@ -165,7 +165,7 @@ def _place(folder: Path | str) -> tuple[int, int]:
 
 
 def _taken(folder: Path, what: str) -> tuple[int, Mapping[str, Any]]:
-    """The lease's file, open and locked, and this process, which it names. Raises UsageError for a living owner."""
+    """The lease's file, open and locked, and this process, which it names. Raises UnusableError for a living owner."""
     path = folder / LEASE
     while True:
         with disk_errors(path):
@@ -177,7 +177,7 @@ def _taken(folder: Path, what: str) -> tuple[int, Mapping[str, Any]]:
                 continue  # its owner removed it while we opened it
             owner = _owner(file) if locked else _awaited_owner(file)
             if not locked or (owner is not None and owner.lives and not _is_this(owner)):
-                raise UsageError(_refusal(f"{what} {folder.resolve().name}", owner))
+                raise UnusableError(_refusal(f"{what} {folder.resolve().name}", owner))
             process = this_process()
             with disk_errors(path):
                 _write(file, process)

@@ -10,7 +10,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from lmkit.errors import UsageError
+from lmkit.errors import UnusableError
 from lmkit.records.files import disk_errors, parse_json, write_text
 
 
@@ -61,7 +61,7 @@ class MetricsWriter:
 def length_before(path: Path, stage: str) -> int:
     """The bytes of a metrics file before the first row of a stage, or of all its whole rows.
 
-    Raises UsageError for a line that is no row.
+    Raises UnusableError for a line that is no row.
     """
     length = 0
     if path.is_file():
@@ -76,7 +76,7 @@ def length_before(path: Path, stage: str) -> int:
 def read_metrics(path: Path, start: int = 0) -> Iterator[dict[str, Any]]:
     """The whole rows of a metrics file from row number `start` on; a torn last line is left for later.
 
-    Raises UsageError for a line that is no row.
+    Raises UnusableError for a line that is no row.
     """
     if not path.is_file():
         return
@@ -90,7 +90,7 @@ def _row(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         row = parse_json(line)
     except ValueError as cause:
-        raise UsageError(f"this run's metrics are damaged: {path}:{number + 1}: {cause}") from cause
+        raise UnusableError(f"this run's metrics are damaged: {path}:{number + 1}: {cause}") from cause
     if not isinstance(row, dict):
-        raise UsageError(f"this run's metrics are damaged: {path}:{number + 1}: a row is an object")
+        raise UnusableError(f"this run's metrics are damaged: {path}:{number + 1}: a row is an object")
     return row

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmkit.errors import UsageError
+from lmkit.errors import UnusableError, UsageError
 from lmkit.records.files import disk_errors, parse_checked, read_json, write_json, write_text
 from lmkit.records.lease import LEASE, read_owner
 from lmkit.records.process import lives
@@ -100,7 +100,7 @@ def write_summary(folder: Path, record: RunRecord) -> None:
 
 
 def read_record(folder: Path) -> RunRecord:
-    """Return the record of a run. Raises UsageError if it is damaged, changed or of another format."""
+    """Return the record of a run. Raises UnusableError if it is damaged, changed or of another format."""
     from pydantic import ValidationError
 
     from lmkit.records.record import RunRecord
@@ -117,15 +117,15 @@ def read_record(folder: Path) -> RunRecord:
         else:
             path = ".".join(map(str, fault["loc"]))
             message = f"this run's record is damaged: {folder / RECORD}: {path + ': ' if path else ''}{fault['msg']}"
-        raise UsageError(message) from cause
+        raise UnusableError(message) from cause
     except ValueError as cause:
-        raise UsageError(f"this run's record is damaged: {folder / RECORD}: {cause}") from cause
+        raise UnusableError(f"this run's record is damaged: {folder / RECORD}: {cause}") from cause
     except FileNotFoundError as cause:
         if not (folder / METRICS).exists():
             raise UsageError(_unbegun(folder)) from cause
-        raise UsageError(f"this run's record cannot be read: {folder / RECORD}: {cause.strerror}") from cause
+        raise UnusableError(f"this run's record cannot be read: {folder / RECORD}: {cause.strerror}") from cause
     except OSError as cause:
-        raise UsageError(f"this run's record cannot be read: {folder / RECORD}: {cause.strerror}") from cause
+        raise UnusableError(f"this run's record cannot be read: {folder / RECORD}: {cause.strerror}") from cause
 
 
 def _unbegun(folder: Path) -> str:

@@ -23,7 +23,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import CheckpointIO
 
-from lmkit.errors import UsageError
+from lmkit.errors import UnusableError
 from lmkit.recipe.schema import CheckpointConfig
 from lmkit.records.checkpoints import FORMAT, best_path, best_steps, checkpoint_path, checkpoints_in, prune
 from lmkit.records.files import drop_torn, write_atomic
@@ -70,11 +70,11 @@ def read_checkpoint(folder: Path, metrics: int | None) -> Checkpoint | None:
     """The newest checkpoint in `folder` that can be read; None where there is none. `metrics` is the size of
     metrics.jsonl, where it is to be known: the rows before a checkpoint have to be there, as have the best weights.
 
-    Raises UsageError where there are some, and none can be read.
+    Raises UnusableError where there are some, and none can be read.
     """
     drop_torn(folder)
     if in_the_way := next((path for path in sorted(folder.glob("*.ckpt")) if path.is_dir()), None):
-        raise UsageError(f"this run's checkpoints are damaged: {in_the_way} is a folder; move it away")
+        raise UnusableError(f"this run's checkpoints are damaged: {in_the_way} is a folder; move it away")
     paths = checkpoints_in(folder)
     reasons = []
     for path in paths:
@@ -93,7 +93,7 @@ def read_checkpoint(folder: Path, metrics: int | None) -> Checkpoint | None:
             continue
         return checkpoint
     if paths:
-        raise UsageError(
+        raise UnusableError(
             f"none of this run's checkpoints can be read: {', '.join(path.name for path in paths)} in {folder} "
             f"({reasons[0]}). Delete {folder}, and `lmkit resume` trains from the start"
         )
@@ -101,13 +101,13 @@ def read_checkpoint(folder: Path, metrics: int | None) -> Checkpoint | None:
 
 
 def read_best(folder: Path, step: int) -> dict[str, Any]:
-    """The best weights, those after `step` steps. Raises UsageError where they cannot be read."""
+    """The best weights, those after `step` steps. Raises UnusableError where they cannot be read."""
     path = best_path(folder, step)
     try:
         return load_state(path)
     except Exception as cause:
         reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause) or type(cause).__name__
-        raise UsageError(f"{path.name}, the weights of the best validation, cannot be read: {reason}") from cause
+        raise UnusableError(f"{path.name}, the weights of the best validation, cannot be read: {reason}") from cause
 
 
 def load_state(path: Path) -> dict[str, Any]:

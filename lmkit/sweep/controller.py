@@ -100,8 +100,10 @@ class Controller:
                 died=self._tell_death,
             )
         finally:
-            self._journal.add("close")
-            self._journal.close()
+            try:
+                self._journal.add("close")
+            finally:
+                self._journal.close()
 
     @property
     def best(self) -> Sequence[Trial]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from lmkit.errors import LmkitError
 from lmkit.run.stopping import Stop
 from lmkit.sweep.executor import Ended, Executor, Job
 
@@ -27,6 +28,8 @@ def dispatch(
     """Keep the executor's slots filled with what `next_job` gives, until that is None or it is asked to stop, and all
     has ended.
 
+    If a job ends refused, the others are asked to stop, and the error is raised when they have ended.
+
     `take` is called with what came of each job, but for those that are stopped with the rest, and those that are begun
     again, of which `died` is told; `tell` with the names of those that run, at least every half second.
     """
@@ -34,11 +37,13 @@ def dispatch(
     again: list[Job] = []
     deaths = _Deaths()
     told = False
+    refused: LmkitError | None = None
     while True:
-        if stop.asked and not told:
+        ends = stop.asked is not None or refused is not None
+        if ends and not told:
             told = True
             executor.stop()
-        while not stop.asked and len(running) < executor.slots:
+        while not ends and len(running) < executor.slots:
             job = again.pop(0) if again else next_job()
             if job is None:
                 break
@@ -46,11 +51,16 @@ def dispatch(
             executor.start(job)
         tell(running)
         if not running:
+            if refused is not None:
+                raise refused
             return
         for ended in executor.ended(POLL):
             job = running.pop(ended.name)
+            if ended.refused is not None:
+                refused = refused or ended.refused
+                continue
             if ended.stopped or ended.died:
-                if stop.asked:
+                if stop.asked or refused:
                     continue
                 if deaths.bears(ended):
                     died(ended)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from lmkit.errors import LmkitError
 from lmkit.recipe.schema import Recipe
 
 
@@ -33,6 +34,9 @@ class Ended:
     """Whether its process was gone without a word, so that it may be worth another try."""
     stopped: bool = False
     """Whether it was asked to stop and did; where the sweep was not asked, it goes on at once."""
+    refused: LmkitError | None = None
+    """Why the sweep has to stop: the machine refused something, or the run's files are damaged. The job is not at
+    fault, and continues when the sweep does."""
     step: int = 0
     """How far it had come when it died or stopped: the optimizer steps that it will not take again."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmkit.errors import UsageError
+from lmkit.errors import UnusableError, UsageError
 from lmkit.recipe.layers import COMMAND_LINE
 from lmkit.recipe.schema import NAME
 from lmkit.records.changes import Change, changes
@@ -124,12 +124,12 @@ def begin_sweep(folder: Path, spec: Spec) -> None:
 
 
 def read_spec(folder: Path) -> Spec:
-    """Read what a sweep is. Raises UsageError if the file is damaged, changed or of another format."""
+    """Read what a sweep is. Raises UnusableError if the file is damaged, changed or of another format."""
     path = folder / SPEC
     try:
         kept = read_json(path)
         if kept["format"] != FORMAT:
-            raise UsageError(f"{path} is of format {kept['format']!r:.80}, which this lmkit cannot read")
+            raise UnusableError(f"{path} is of format {kept['format']!r:.80}, which this lmkit cannot read")
         _check_kept(kept)
         return Spec(
             kept["name"],
@@ -144,7 +144,7 @@ def read_spec(folder: Path) -> Spec:
         )
     except (OSError, ValueError, KeyError, TypeError) as cause:
         why = f"it has no {cause}" if isinstance(cause, KeyError) else cause
-        raise UsageError(
+        raise UnusableError(
             f"this sweep's record is damaged: {path}: {why}; move it away: the same `lmkit sweep` command writes it "
             "anew"
         ) from cause

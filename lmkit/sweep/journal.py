@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lmkit.errors import UsageError
+from lmkit.errors import UnusableError
 from lmkit.records.files import disk_errors, parse_json
 from lmkit.redaction import redacted_value
 from lmkit.sweep.trials import Trial
@@ -36,7 +36,7 @@ class Journal:
     """The open journal of a sweep, whose lease the caller has."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises UsageError for a damaged journal."""
+        """Raises UnusableError for a damaged journal."""
         self._path = folder / JOURNAL
         lines = _Lines(self._path)
         for _ in lines:
@@ -69,7 +69,7 @@ class Journal:
 
 
 def read_events(folder: Path) -> Iterator[dict[str, Any]]:
-    """Read the events of a sweep, oldest first; there is one for each line. Raises UsageError for a damaged journal."""
+    """Read the events of a sweep, oldest first, one for each line. Raises UnusableError for a damaged journal."""
     path = folder / JOURNAL
     for number, line in enumerate(_Lines(path), 1):
         try:
@@ -83,7 +83,7 @@ def read_events(folder: Path) -> Iterator[dict[str, Any]]:
 def read_trials(folder: Path) -> Iterator[Trial]:
     """Read the trials of a sweep: those that are over in the order in which they ended, then those that are not.
 
-    Raises UsageError for a damaged journal.
+    Raises UnusableError for a damaged journal.
     """
     open_trials: dict[int, Trial] = {}
     failed: dict[int, Trial] = {}
@@ -124,7 +124,7 @@ class _Lines:
         """How many these are."""
 
     def __iter__(self) -> Iterator[bytes]:
-        """Raises UsageError for a line that is not as it was written. Lines of an earlier lmkit, which wrote no
+        """Raises UnusableError for a line that is not as it was written. Lines of an earlier lmkit, which wrote no
         checksums, are covered by those of the lines after them."""
         checked = False
         try:
@@ -149,7 +149,7 @@ class _Lines:
         except FileNotFoundError:
             return
         except OSError as cause:
-            raise UsageError(f"this sweep's journal cannot be read: {self._path}: {cause.strerror}") from cause
+            raise UnusableError(f"this sweep's journal cannot be read: {self._path}: {cause.strerror}") from cause
 
 
 def _is_more_than_an_object(line: bytes) -> bool:
@@ -162,8 +162,8 @@ def _is_more_than_an_object(line: bytes) -> bool:
     return end < len(text)
 
 
-def _damaged(path: Path, number: int, why: str) -> UsageError:
-    return UsageError(
+def _damaged(path: Path, number: int, why: str) -> UnusableError:
+    return UnusableError(
         f"this sweep's journal is damaged: {path}:{number}: {why}; put back a copy of the file, or keep only its first "
         f"{number - 1} lines: the same `lmkit sweep` command then does the rest again, and trains no finished run anew"
     )

@@ -11,17 +11,18 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from lmkit.errors import InterruptedRunError, LmkitError
+from lmkit.errors import InterruptedRunError, LmkitError, UnusableError
 from lmkit.recipe.document import dump_document
 from lmkit.recipe.schema import TrainConfig
 from lmkit.records.checkpoints import newest_step
-from lmkit.records.files import write_text
+from lmkit.records.files import MachineError, write_text
 from lmkit.records.lease import alive
 from lmkit.records.record import RunRecord
 from lmkit.records.store import CHECKPOINTS, find_begun, read_record
 from lmkit.run.stopping import Stop
 from lmkit.sweep.executor import Ended, Job
 from lmkit.sweep.folder import RUNS, WORK
+from lmkit.workers.__main__ import REFUSED, UNUSABLE
 from lmkit.workers.warm import SERVER_GONE, await_server, start_worker
 
 PATIENCE = 15.0
@@ -89,7 +90,7 @@ class LocalExecutor:
         try:
             record = read_record(begun) if begun else None
         except LmkitError as cause:
-            return Ended(name, run=begun.name if begun else None, error=str(cause))
+            return Ended(name, refused=UnusableError(f"{cause}; {_way_out(begun)}"))
         run = record.id if record else None
         seconds = sum(record.seconds.values()) if record else 0.0
         if code == 0 and record is not None and record.state == "finished":
@@ -97,6 +98,13 @@ class LocalExecutor:
             value = record.training.get("validation", {}).get(self._measure)
             error = None if value is not None else f"{self._measure} is undefined"
             return Ended(name, value, run, seconds, error)
+        if code == REFUSED:
+            why = record.failure.message if record and record.failure else self._why(name, None, code)
+            told = f"{name} had to stop: {why.partition('; `lmkit resume')[0]}"
+            return Ended(name, run=run, seconds=seconds, refused=MachineError(told))
+        if code == UNUSABLE:
+            why = self._why(name, None, code)
+            return Ended(name, run=run, seconds=seconds, refused=UnusableError(f"{name}: {why}; {_way_out(begun)}"))
         step = newest_step(begun / CHECKPOINTS) if begun else 0
         if code == InterruptedRunError.exit_code:
             told = "its process was asked to stop, and not by the sweep"
@@ -112,12 +120,22 @@ class LocalExecutor:
             return f"{record.failure.type}: {record.failure.message}"
         log = self._folder / WORK / f"{name}.log"
         lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-        return lines[-1] if lines else f"its process ended with code {code}"
+        if lines:
+            return lines[-1]
+        if code == REFUSED:
+            return f"its files were refused, {log} too; the disk is probably full: free some space and run again"
+        return f"its process ended with code {code}"
 
     def _clear(self, name: str) -> None:
         """What a run that ended well needs no more."""
         for path in (self._folder / WORK).glob(f"{name}.*"):
             path.unlink(missing_ok=True)
+
+
+def _way_out(run: Path | None) -> str:
+    """What to do about a run that cannot be used as it is."""
+    place = f"move {run} away, and the same command trains it anew" if run else "the same command goes on"
+    return f"mend that, or {place}"
 
 
 def visible_gpus() -> list[str]:

@@ -7,8 +7,9 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
-from lmkit.errors import LmkitError
+from lmkit.errors import LmkitError, UnusableError
 from lmkit.offline import network
+from lmkit.records.files import find_machine_error
 from lmkit.run.stopping import ignore_user_signal
 from lmkit.terminal import guarded_streams, open_missing_streams
 
@@ -20,6 +21,12 @@ JOBS = {
     "sync": "lmkit.workers.sync:run_sync",
 }
 """What a worker can be asked to do, and the function that does it; it is given the arguments as text."""
+
+REFUSED = 74
+"""The exit code of an attempt that the machine refused something, such as room on its disk."""
+
+UNUSABLE = 65
+"""The exit code of an attempt on a run that cannot be used as it is: it is damaged, changed or in use."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,12 +41,23 @@ def main(arguments: Sequence[str]) -> int:
     with guarded_streams("stdout", "stderr", redacts=True), network():
         try:
             return int(getattr(import_module(module), function)(*rest))
-        except LmkitError as error:
-            print(error, file=sys.stderr)
-            return error.exit_code
-        except Exception:
-            traceback.print_exc()
-            return 1
+        except Exception as error:
+            if isinstance(error, LmkitError):
+                print("; ".join(str(error).splitlines()), file=sys.stderr)  # the last line says why it ended
+            else:
+                traceback.print_exc()
+            if job == "attempt":
+                return attempt_code(error)
+            return error.exit_code if isinstance(error, LmkitError) else 1
+
+
+def attempt_code(error: Exception) -> int:
+    """Return the exit code of an attempt that ended with an error."""
+    if find_machine_error(error) is not None:
+        return REFUSED
+    if isinstance(error, UnusableError):
+        return UNUSABLE
+    return error.exit_code if isinstance(error, LmkitError) else 1
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ is not safe, each worker does its own imports.
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import sys
@@ -21,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from lmkit.errors import ResourceError
+from lmkit.records.files import MACHINE, MachineError, machine_fault
 from lmkit.run.stopping import Stop
-from lmkit.workers.__main__ import main
+from lmkit.workers.__main__ import attempt_code, main
 
 PRELOADED = "lmkit.workers.preloaded"
 """The module whose import is all that the server does."""
@@ -74,6 +76,13 @@ def _started(work: Callable[..., None], *arguments: Any) -> BaseProcess:
             if not left:
                 raise ResourceError("the process that runs are forked from ends whenever it is started") from cause
             time.sleep(0.1)
+        except OSError as cause:
+            if cause.errno not in (*MACHINE, errno.EAGAIN, errno.ENOMEM):
+                raise
+            why = f"{os.strerror(cause.errno)}; see `ulimit -a`, and run again"
+            raise MachineError(
+                f"a process could not be started: {machine_fault(cause.errno) if cause.errno in MACHINE else why}"
+            ) from cause
 
 
 def _context() -> ForkServerContext | SpawnContext:
@@ -125,15 +134,18 @@ def _work(command: tuple[str, ...], place: tuple[Mapping[str, str], str], log: s
     os.environ.update(variables)
     os.chdir(folder)
     threading.Thread(target=_end_with, args=(parent.sentinel, os.getppid()), daemon=True).start()
-    with open(log, "ab", buffering=0) as file:
-        for number in (1, 2):
-            os.dup2(file.fileno(), number)
-    multiprocessing.set_start_method("fork" if sys.platform == "linux" else "spawn", force=True)  # of its own children
     code = 1
     try:
+        with open(log, "ab", buffering=0) as file:
+            for number in (1, 2):
+                os.dup2(file.fileno(), number)
+        # of its own children
+        multiprocessing.set_start_method("fork" if sys.platform == "linux" else "spawn", force=True)
         code = main(command)
+    except OSError as cause:
+        code = attempt_code(cause)
     finally:
-        with suppress(OSError):  # a full disk
+        with suppress(OSError):  # the log may lie on a full disk
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)  # what is left of a run's libraries takes a second to end by itself

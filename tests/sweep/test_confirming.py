@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from lmkit.errors import ResourceError
+from lmkit.records.files import MachineError
 from lmkit.run.stopping import Stop
 from lmkit.sweep.confirming import Confirming, confirm, confirmed
 from lmkit.sweep.executor import Ended, Job
@@ -114,6 +116,26 @@ def test_a_run_that_failed_stays_so_until_it_is_to_be_tried_again(tmp_path: Path
     go(tmp_path, again, retry_failed=True)
     assert again.started == ["recipe-7", "4-8", "4-8"]
     assert list(read_trials(tmp_path)) == []  # what is tried again is no trial
+
+
+def test_a_full_disk_stops_a_confirmation_and_fails_no_run(tmp_path: Path) -> None:
+    class Full(OneByOne):
+        def ended(self, seconds: float) -> list[Ended]:
+            if self.started[-1] == "4-7":
+                return [Ended("4-7", refused=MachineError("4-7 had to stop: the disk is full"))]
+            return super().ended(seconds)
+
+        def stop(self) -> None:
+            pass
+
+    with pytest.raises(ResourceError, match="the disk is full"):
+        go(tmp_path, Full())
+    assert confirmed(tmp_path) == {(None, 7): 0.7, (None, 8): 0.8}
+
+    later = OneByOne()
+    go(tmp_path, later)
+    assert later.started == ["4-7", "4-8", "1-7", "1-8"]
+    assert confirmed(tmp_path) == VALUES
 
 
 def test_a_run_that_is_tried_again_keeps_the_model_that_it_had_when_it_was_killed(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import itertools
 import json
+import os
+import re
 import time
 import tracemalloc
 from collections import deque
@@ -18,8 +21,9 @@ from hypothesis import strategies as st
 
 from lmkit.builtin.searches.build import build_grid, build_random
 from lmkit.builtin.searches.config import GridConfig, RandomConfig
-from lmkit.errors import Fault, Place, RecipeError
+from lmkit.errors import Fault, Place, RecipeError, ResourceError
 from lmkit.kinds.search import Choice, Log, Search, Space
+from lmkit.records.files import MachineError
 from lmkit.run.stopping import Stop
 from lmkit.sweep.controller import Board, Controller, worked
 from lmkit.sweep.executor import Ended, Job
@@ -230,6 +234,42 @@ def test_a_point_that_the_recipe_cannot_have_is_a_failed_trial_and_the_search_go
         told = {number: trial.error for number, trial in trials.items() if trial.state == "failed"}
         assert told == dict.fromkeys([2, 3], "model: 3 heads cannot share a width of 16")
         assert [trial.state for trial in trials.values()].count("finished") == 4
+
+
+def test_a_machine_that_refuses_files_stops_a_sweep_and_fails_no_trial(tmp_path: Path) -> None:
+    def full(name: str, point: Mapping[str, Any]) -> Ended:
+        refused = MachineError("2-0 had to stop: the disk is full") if name == "2-0" else None
+        return Ended(name, refused=refused) if refused else value_of(name, point)
+
+    executor = Instant(full, slots=2)
+    with pytest.raises(ResourceError, match="2-0 had to stop: the disk is full"):
+        go(tmp_path, random(8), executor)
+
+    assert executor.stopped
+    assert [trial.state for trial in read_trials(tmp_path)] == ["finished", "finished", "running", "running"]
+    trials = go(tmp_path, random(8))  # when there is room
+    assert {number: trial.state for number, trial in trials.items()} == dict.fromkeys(range(8), "finished")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE])
+def test_a_journal_that_cannot_be_written_stays_as_it_was_and_goes_on_later(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [5]
+
+    def refuses(file: int) -> None:
+        left[0] -= 1
+        if left[0] <= 0:
+            raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as context:
+        context.setattr("lmkit.sweep.journal.os.fsync", refuses)
+        with pytest.raises(ResourceError, match=re.escape(os.strerror(number)) + "|the disk is full"):
+            go(tmp_path, random(8))
+
+    assert [event["event"] for event in read_events(tmp_path)] == ["open", "start", "finished", "start"]
+    assert len((tmp_path / JOURNAL).read_text().splitlines()) == 4
+    assert [trial.state for trial in go(tmp_path, random(8)).values()] == ["finished"] * 8
 
 
 def test_repeats_are_averaged_and_a_trial_one_of_whose_repeats_fails_has_failed(tmp_path: Path) -> None:
