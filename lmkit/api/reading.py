@@ -121,7 +121,7 @@ def _why_not(plugin: Plugin) -> str:
     """Why a plugin provides nothing."""
     if plugin.blocked:
         return "is left out, since LMKIT_BLOCK names it"
-    return f"could not be loaded: {' '.join((plugin.cause or '').split())}"
+    return f"could not be loaded: {plugin.why}"
 
 
 MOST = 3

@@ -44,12 +44,17 @@ RunsFolder = Annotated[
 
 
 def _add_plugins(files: list[Path] | None) -> None:
-    for file in files or ():
-        from lmkit.plugins.installed import add_plugin_file
+    """Add files to the plugins, and refuse one that cannot be loaded. `lmkit plugins` lists it with its cause."""
+    if not files:
+        return
+    from lmkit.plugins.installed import add_plugin_file, refuse_failed_files
 
+    for file in files:
         if not file.is_file():
             raise typer.BadParameter(f"there is no file {file}")
         add_plugin_file(file)
+    if "plugins" not in sys.argv:  # which command it is, is not known yet
+        refuse_failed_files(files)
 
 
 PluginFiles = Annotated[
@@ -757,7 +762,7 @@ def _run_command() -> int:
     except Exception as error:
         if message := _message_of_plugin(error):
             print(message, file=sys.stderr)
-            sys.exit(4)
+            return 4
         if "-v" in sys.argv or "--verbose" in sys.argv:
             import traceback
 

@@ -24,7 +24,7 @@ from lmkit.terminal import print_json
 
 def list_command(as_json: bool) -> None:
     """Each plugin with its state, its cause, where its code is and what it provides."""
-    plugins = installed_plugins()
+    plugins = installed_plugins(report=False)
     for name in unmatched_blocks(plugins):
         print(f"LMKIT_BLOCK names {name!r}, which is no plugin here", file=sys.stderr)
     if as_json:
@@ -74,6 +74,8 @@ def _told(plugin: Plugin, plugins: Plugins) -> Iterator[tuple[str, str]]:
         yield "slow", str(plugin.slow)
     for note in plugin.notes:
         yield "note", note
+    if plugin.hooks:
+        yield "hooks", ", ".join(plugin.hooks)
     if plugin.file:
         yield "file", _short(plugin.file)
     for kind, names in _provides(plugin, plugins).items():
@@ -104,6 +106,7 @@ def _plugin_as_json(plugin: Plugin, plugins: Plugins) -> dict[str, Any]:
         "place": plugin.place or (slow.place if slow else None),
         "seconds": round(slow.seconds, 2) if slow else None,
         "notes": list(plugin.notes),
+        "hooks": list(plugin.hooks),
         "provides": _provides(plugin, plugins),
     }
 

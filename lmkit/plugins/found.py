@@ -32,6 +32,9 @@ class Slow:
         return f"adds {self.seconds:.1f} s to every command, since it {self.reason}{move}"
 
 
+IDLE = "it provides nothing and listens to nothing"
+
+
 @dataclass(frozen=True, slots=True)
 class Plugin:
     """A plugin as it was found. `cause` says why a failed one provides nothing."""
@@ -49,6 +52,20 @@ class Plugin:
     slow: Slow | None = None
     notes: tuple[str, ...] = ()
     """What its user should know: names that others have too."""
+    unmarked: tuple[str, ...] = ()
+    """Those of the notes that name functions which are called like hooks and lack the mark."""
+    hooks: tuple[str, ...] = ()
+    """The hooks around runs that it listens to."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it was loaded, and neither provides nor listens to anything."""
+        return IDLE in self.notes
+
+    @property
+    def why(self) -> str:
+        """Why it could not be loaded, in one line with its place."""
+        return " ".join((self.cause or "").split()) + (f" ({self.place})" if self.place else "")
 
     @property
     def state(self) -> State:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from lmkit.catalog import BUILTIN
-from lmkit.errors import UsageError
+from lmkit.errors import PluginError, UsageError
 from lmkit.plugins.found import Plugins
 from lmkit.plugins.load import Origin, canonical, load_plugins
+
+logger = logging.getLogger("lmkit.plugins")
 
 GROUP = "lmkit"
 """The entry-point group in which a distribution names its plugin module."""
@@ -25,12 +29,16 @@ BLOCK = "LMKIT_BLOCK"
 """The variable that names plugins to leave alone, separated by commas."""
 
 
-def installed_plugins() -> Plugins:
-    """The built-ins, every installed distribution with an entry point in the group `lmkit`, and the local files.
+def installed_plugins(*, report: bool = True) -> Plugins:
+    """Load the built-ins, every installed distribution with an entry point in the group `lmkit`, and the local files.
 
-    Loaded once; again where the variables have changed. Raises UsageError for a file that is not there.
+    They are loaded once, and again if the variables have changed. A line is logged once for each plugin that could not
+    be loaded or has a hook without its mark, unless `report` is false. Raises UsageError for a file that is not there.
     """
-    return _plugins(os.environ.get(FILES, ""), os.environ.get(BLOCK, ""))
+    files, blocked = os.environ.get(FILES, ""), os.environ.get(BLOCK, "")
+    if report:
+        _report(files, blocked)
+    return _plugins(files, blocked)
 
 
 def add_plugin_file(path: Path) -> None:
@@ -41,11 +49,33 @@ def add_plugin_file(path: Path) -> None:
     os.environ[FILES] = os.pathsep.join(dict.fromkeys([*known, str(path.resolve())]))
 
 
+def refuse_failed_files(files: Sequence[Path]) -> None:
+    """Raise PluginError for a named file that could not be loaded, or that neither provides nor listens to anything."""
+    paths = {str(file.resolve()): file for file in files}
+    for plugin in installed_plugins(report=False).found:
+        file = paths.get(plugin.module)
+        if file is not None and plugin.cause is not None:
+            raise PluginError(f"--plugin {file} could not be loaded: {plugin.why}")
+        if file is not None and plugin.idle:
+            raise PluginError(f"--plugin {file} gives nothing: {'; '.join(plugin.notes)}")
+
+
 def unmatched_blocks(plugins: Plugins) -> list[str]:
     """The names in LMKIT_BLOCK that no plugin here has."""
     known = {canonical(plugin.name) for plugin in plugins.found}
     named = [name.strip() for name in os.environ.get(BLOCK, "").split(",")]
     return [name for name in named if name and canonical(name) not in known]
+
+
+@cache
+def _report(files: str, blocked: str) -> None:
+    """Log a line for each plugin that does not do what its author meant."""
+    for plugin in _plugins(files, blocked).found:
+        if plugin.cause is not None:
+            leave = f"LMKIT_BLOCK={plugin.name} leaves it out"
+            logger.warning("plugin %s could not be loaded: %s; %s", plugin.name, plugin.why, leave)
+        for note in plugin.unmarked:
+            logger.warning("plugin %s: %s", plugin.name, note)
 
 
 @cache

@@ -29,7 +29,7 @@ from lmkit.errors import LmkitError, StoppedError
 from lmkit.kinds import KINDS, Kind
 from lmkit.plugins.cost import measured
 from lmkit.plugins.declarations import check_declarations
-from lmkit.plugins.found import Plugin, Plugins, Slow
+from lmkit.plugins.found import IDLE, Plugin, Plugins, Slow
 from lmkit.spelling import nearest
 
 
@@ -106,11 +106,11 @@ def _load(origin: Origin) -> _Loaded:
     provided = {
         kind: [Provided(component, origin.name, code) for component in mine] for kind, mine in components.items()
     }
-    listens = any(getattr(manager.hook, hook).get_hookimpls() for hook in hookspecs.AROUND_RUNS)
-    notes = [f"{name} has no @hookimpl, so that nobody calls it" for name in _unmarked(module)]
-    if not listens and not any(provided.values()):
-        notes.append("it provides nothing and listens to nothing")
-    return _Loaded(replace(plugin, notes=tuple(notes)), provided, manager.hook if listens else None)
+    hooks = tuple(hook for hook in hookspecs.AROUND_RUNS if getattr(manager.hook, hook).get_hookimpls())
+    unmarked = tuple(f"{name} has no @hookimpl, so that nobody calls it" for name in _unmarked(module))
+    notes = unmarked if hooks or any(provided.values()) else (*unmarked, IDLE)
+    plugin = replace(plugin, notes=notes, unmarked=unmarked, hooks=hooks)
+    return _Loaded(plugin, provided, manager.hook if hooks else None)
 
 
 def _unmarked(module: ModuleType) -> list[str]:

@@ -40,12 +40,14 @@ class Moving:
             computed = True
             return closure()
 
+        if not self._moved:
+            self._watch(optimizer)
         with self.optimizer:
             optimizer.step(closure=compute)
         if not computed:
             raise self.optimizer.wrong("did not call the closure that computes the gradients", _step(optimizer))
         if not self._moved:
-            self._look(optimizer)
+            self._look()
 
     def scale(self, scheduler: LRScheduler, measure: float | None) -> None:
         """One step of the scheduler. Raises PluginError where it fails or leaves a rate that is no finite number."""
@@ -66,16 +68,20 @@ class Moving:
             steps = f"{self._steps} step{'' if self._steps == 1 else 's'}"
             raise self.optimizer.wrong(f"moved no weight in {steps} with a gradient and a learning rate above 0")
 
-    def _look(self, optimizer: Any) -> None:
-        groups = [group for group in optimizer.param_groups if float(group.get("lr") or 0.0) > 0]
-        weights = [weight for group in groups for weight in group["params"] if weight.requires_grad]
-        if self._watched is None:
-            self._watched = [(weight, _some(weight).clone()) for weight in weights]
-        elif any(not torch.equal(_some(weight), before) for weight, before in self._watched):
-            self._moved, self._watched = True, None
+    def _watch(self, optimizer: Any) -> None:
+        """Keep a part of each weight as it is before the first step, and count the steps that should move one."""
+        groups = [group for group in optimizer.param_groups if float(group["lr"]) > 0]
+        if not groups:
             return
-        if weights:
-            self._steps += 1
+        self._steps += 1
+        if self._watched is None:
+            weights = [weight for group in groups for weight in group["params"] if weight.requires_grad]
+            self._watched = [(weight, _some(weight).clone()) for weight in weights]
+
+    def _look(self) -> None:
+        """See whether a weight has moved. Then nothing is watched any more."""
+        if any(not torch.equal(_some(weight), before) for weight, before in self._watched or ()):
+            self._moved, self._watched = True, None
 
 
 def check_optimizer(optimizer: Any, trained: Sequence[tuple[str, Tensor]], answering: Answering) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"no worker's job is called {job!r}; there are {', '.join(JOBS)}", file=sys.stderr)
         return 2
     open_missing_streams()
+    logging.getLogger("lmkit.plugins").setLevel(logging.ERROR)  # the command has reported plugins that failed
     module, _, function = JOBS[job].partition(":")
     ignore_user_signal()
     with guarded_streams("stdout", "stderr", redacts=True), network():

@@ -36,5 +36,5 @@ with quick_imports():
         with suppress(ImportError):
             import_module(module)
     if not os.environ.get(FILES):
-        installed_plugins()
+        installed_plugins(report=False)
     installed_packages()
