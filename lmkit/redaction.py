@@ -177,27 +177,60 @@ def _compiled(values: Mapping[str, str]) -> Secrets:
     if not forms:
         return None
     longest_first = sorted(forms, key=lambda form: (-len(form), form))
-    pattern = "|".join([REFERENCE, *(f"({re.escape(form)})" for form in longest_first)])
+    pattern = "|".join([REFERENCE, *(f"({form})" for form in longest_first)])
     return re.compile(pattern, re.IGNORECASE), [forms[form] for form in longest_first]
 
 
 def _forms(value: str) -> Iterator[str]:
-    """How a value may be written: as it is, in JSON, in Python, in an address, in a page, and line by line."""
-    from html import escape
-    from urllib.parse import quote, quote_plus
-
-    yield value
-    yield json.dumps(value)[1:-1]
-    yield json.dumps(value, ensure_ascii=False)[1:-1]
-    yield repr(value)[1:-1]
-    yield quote(value, safe="", errors="replace")
-    yield quote_plus(value, errors="replace")
-    yield escape(value)
+    """Patterns of how a value may be written: as it is or encoded, a password in it alone, and line by line."""
+    yield _spelt(value)
+    yield from _digits(value)
     if login := ADDRESS.match(value):
         password = login[2].partition("@")[0].partition(":")[2] if "@" in login[2] else ""
-        yield from [password] if len(password) >= SHORTEST else []
+        yield from [_spelt(password)] if len(password) >= SHORTEST else []
     lines = value.split("\n") if "\n" in value else ()
-    yield from (line.strip() for line in lines if len(line.strip()) >= LONG and not line.startswith("-----"))
+    yield from (_spelt(line.strip()) for line in lines if len(line.strip()) >= LONG and not line.startswith("-----"))
+
+
+def _spelt(value: str) -> str:
+    """A pattern of the value in which each sign may be written as programs, JSON, addresses and pages write it."""
+    return "".join(map(_spellings, value))
+
+
+@lru_cache(1024)
+def _spellings(sign: str) -> str:
+    from html import escape
+    from urllib.parse import quote
+
+    if sign.isascii() and sign.isalnum():
+        return sign
+    in_json, number, data = json.dumps(sign)[1:-1], ord(sign), sign.encode("utf-8", "replace")
+    forms = {
+        *(sign, in_json, repr(sign)[1:-1], ascii(sign)[1:-1], json.dumps(in_json)[1:-1], f"\\u{number:04x}"),
+        *(quote(sign, safe="", errors="replace"), "".join(f"%{byte:02x}" for byte in data)),
+        *(repr(data)[2:-1], "".join(f"\\x{byte:02x}" for byte in data)),
+        *(escape(sign), f"&#{number};", f"&#x{number:x};"),
+    }
+    forms |= {f"\\{sign}"} if sign.isprintable() and not sign.isspace() else set()
+    forms |= {" ": {"+"}, "'": {"'\"'\"'", "'\\''"}}.get(sign, set())  # forms of web pages, and shells
+    return f"(?:{'|'.join(map(re.escape, sorted(forms, key=lambda form: (-len(form), form))))})"
+
+
+def _digits(value: str) -> Iterator[str]:
+    """The value in hexadecimal and base64, there at each of the three places where it may begin in a longer text."""
+    from base64 import b64encode
+
+    data = value.encode("utf-8", "replace")
+    if len(data) < LONG:
+        return  # what is left of it would be too short to be told from other text
+    yield data.hex()
+    for before in range(3):
+        begin, end = -(-before * 8 // 6), (before + len(data)) * 8 // 6
+        yield "".join(map(_base64_sign, b64encode(b"\0" * before + data).decode()[begin:end]))
+
+
+def _base64_sign(sign: str) -> str:
+    return {"+": "[+-]", "/": "[/_]"}.get(sign, sign)
 
 
 def _without_login(match: re.Match[str]) -> str:

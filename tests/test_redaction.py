@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import html
 import json
+import re
+import shlex
 import sys
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus
 
 import pyarrow as pa
 import pytest
@@ -96,11 +99,38 @@ def test_a_word_that_a_recipe_names_is_hidden_in_messages_and_not_where_names_st
     )
 
 
-@pytest.mark.parametrize("form", [repr, json.dumps, quote_plus, html.escape])
-def test_a_secret_is_found_as_programs_write_it(monkeypatch: pytest.MonkeyPatch, form: Callable[[str], str]) -> None:
-    monkeypatch.setenv("SOME_SECRET", "with\"and\\and&and'é-0123")
+@pytest.mark.parametrize(
+    "form",
+    [
+        *(repr, ascii, lambda text: repr(text.encode()), lambda text: repr(bytearray(text, "utf-8"))),
+        *(json.dumps, lambda text: json.dumps(text, ensure_ascii=False), lambda text: json.dumps(json.dumps(text))),
+        lambda text: json.dumps(text).replace("/", "\\/"),
+        *(quote, quote_plus, lambda text: quote(text, safe=""), lambda text: quote(text, safe="/+:&'=!~ ")),
+        lambda text: re.sub(r"%..", lambda match: match[0].lower(), quote(text)),
+        *(
+            html.escape,
+            lambda text: html.escape(text, quote=False),
+            lambda text: html.escape(text).replace("x27", "39"),
+        ),
+        *(shlex.quote, lambda text: shlex.join(["curl", text])),
+        *(lambda text: text.encode().hex(), lambda text: text.encode().hex().upper()),
+        *(lambda text: b64encode(text.encode()).decode(), lambda text: urlsafe_b64encode(text.encode()).decode()),
+        *(lambda text, user=user: b64encode(f"{user}:{text}".encode()).decode() for user in ("a", "ab", "abc")),
+    ],
+)
+@pytest.mark.parametrize(
+    "secret",
+    ["with\"and\\and&and'é-0123", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLE=", "a b/c?d=e f%20<g>\t漢👍", "p" * 16],
+)
+def test_a_secret_is_found_as_programs_write_it(
+    monkeypatch: pytest.MonkeyPatch, form: Callable[[str], str], secret: str
+) -> None:
+    monkeypatch.setenv("SOME_SECRET", secret)
 
-    assert "0123" not in redacted(form("with\"and\\and&and'é-0123"))
+    left = redacted(f"before {form(secret)} after").removeprefix("before ").removesuffix(" after")
+
+    assert left.count("${env:SOME_SECRET}") == 1
+    assert not re.search(r"[A-Za-z0-9]{9}", left.replace("${env:SOME_SECRET}", "").replace("bytearray", ""))
 
 
 def test_each_line_of_a_key_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:

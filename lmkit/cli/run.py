@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -74,7 +75,7 @@ def watch(take: Callable[[Progress], Run], *, verbose: bool, quiet: bool) -> Non
 
 def _options(stages: Sequence[str], name: str | None, seed: int | None) -> list[str]:
     options = [f"stages=[{', '.join(stages)}]"] if stages else []
-    options += [f"name={name!r}"] if name is not None else []
+    options += [f"name={json.dumps(name)}"] if name is not None else []
     options += [f"seed={seed}"] if seed is not None else []
     return options
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,8 @@ def sweep_command(
 
 def load_for(file: Path, overrides: Sequence[str], options: Options) -> LoadedSweep:
     """The sweep in a file, or the one that the command line makes of a recipe."""
-    values = {"name": options.name, "seed": options.seed, "executor.workers": options.workers}
+    name = None if options.name is None else json.dumps(options.name)
+    values = {"name": name, "seed": options.seed, "executor.workers": options.workers}
     changes = [f"{key}={value}" for key, value in values.items() if value is not None]
     if is_sweep(file):
         if options.space:

@@ -6,8 +6,10 @@ YAML is read as YAML 1.2's core schema: `3e-4` is a number, only `true` and `fal
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +23,9 @@ from lmkit.spelling import nearest
 MAX_BYTES = 250_000
 MAX_DEPTH = 50
 MAX_NODES = 20_000
+
+
+QUOTES = "\"'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +119,39 @@ def parse_document(text: str, source: str, faults: list[Fault] | None = None) ->
 
 
 def parse_value(text: str, source: str) -> Node:
-    """The tree of one value, as an override writes it; empty text is null."""
+    """Return one value as the command line writes it.
+
+    A list or a mapping in brackets, a text in quotes and several lines are read as YAML. Anything else is null (nothing
+    at all), a number, a boolean or the very text: signs such as `#`, `*`, `|` and `: ` mean themselves.
+    """
     place = Place(source)
+    bare = text.strip(" ")
+    if not _is_yaml(bare):
+        return Node(_scalar(bare) if bare else text or None, place)
     try:
-        return _placed(parse_document(text, source), place) if text.strip() else Node(None, place)
+        node = _placed(parse_document(text, source), place)
+        if isinstance(node.value, str) and bare[0] not in QUOTES + "|>":
+            return Node(text, place)  # lines, which YAML would join
+        if rest := _unread(text):
+            raise RecipeError([Fault(place, "", f"{rest!r} would not be read, as a comment")])
+        return node
     except RecipeError as error:
-        raise RecipeError([replace(fault, place=place) for fault in error.faults]) from error
+        way_out = f"; this very text is written {shlex.quote(json.dumps(bare, ensure_ascii=False))}"
+        raise RecipeError(
+            [replace(fault, place=place, message=f"{fault.message}{way_out}") for fault in error.faults]
+        ) from error
+
+
+def _is_yaml(text: str) -> bool:
+    """Whether a value on the command line is to be read as YAML; so is what YAML refuses everywhere."""
+    unreadable = yaml.reader.Reader.NON_PRINTABLE.search(text) is not None
+    return text.startswith(("[", "{", *QUOTES)) or "\n" in text or unreadable
+
+
+def _unread(text: str) -> str:
+    """What stands behind the value in its last line."""
+    root = _compose(text)
+    return "" if root is None or "\n" in text else text[root.end_mark.index :].strip()
 
 
 def _placed(node: Node, place: Place) -> Node:

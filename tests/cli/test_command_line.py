@@ -132,7 +132,7 @@ def test_options_reach_the_run_as_overrides(
     assert list(given["overrides"]) == [
         "optimizer={use: sgd, lr: 3e-5}",
         "stages=[train]",
-        "name='other'",
+        'name="other"',
         "seed=7",
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -217,13 +218,54 @@ def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("3e-5", 3e-5), ("", None), ("  ", None), ("[a, 1]", ["a", 1]), ("{use: sgd}", {"use": "sgd"}), ("'7'", "7")],
+    [("3e-5", 3e-5), ("", None), ("~", None), ("[a, 1]", ["a", 1]), ("{use: sgd}", {"use": "sgd"}), ("'7'", "7")],
 )
 def test_one_value_is_read_as_in_a_file_and_placed_where_it_was_given(text: str, value: Any) -> None:
     node = parse_value(text, "command line")
 
     assert node.plain() == value
     assert str(node.place) == "command line"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("|", ">", ",", "\t", " ", "#", ":", "*.csv", "#1.csv", "x #1.csv", "a: b.csv", "a:", "&a.csv", "!x.csv"),
+        *("%a", "@a", "`a`", "- a", "-", "? a", "---", "...", "a, b", "a]b", "a{b", "<<", "no", "12:30", "C:\\x.csv"),
+        *("one\ntwo", "漢 👍", "\\n", "1e-3 # slow", "3 #", "a\u2028b"),
+    ],
+)
+def test_a_value_without_brackets_and_quotes_means_itself(text: str) -> None:
+    assert parse_value(text, "command line").plain() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1].csv", "not YAML: .*; this very text is written '\"\\[1\\].csv\"'"),
+        ("{a}.csv", "not YAML: .*; this very text is written '\"{a}.csv\"'"),
+        ("'a' b", "not YAML: .*; this very text is written "),
+        ('"a', "not YAML: .*; this very text is written "),
+        ("[a, b] # c", "'# c' would not be read, as a comment; this very text is written '\"\\[a, b\\] # c\"'"),
+        ("{a: 1}#2", "not YAML|would not be read"),
+        ("'a' #b", "'#b' would not be read"),
+        ("a\x1bb", "not YAML: .*special characters are not allowed"),
+        ("a\ud83d", "not YAML: .*special characters are not allowed"),
+    ],
+)
+def test_what_cannot_be_read_says_how_the_text_itself_is_written(text: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        parse_value(text, "command line")
+
+
+@pytest.mark.parametrize("text", ["[1].csv", "{a}.csv", "'a' b", '"a', "[a, b] # c"])
+def test_the_way_that_is_told_gives_the_text(text: str) -> None:
+    with pytest.raises(RecipeError) as raised:
+        parse_value(text, "command line")
+    written = str(raised.value).rpartition("this very text is written ")[2]
+
+    [word] = shlex.split(written)
+    assert parse_value(word, "command line").plain() == text
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

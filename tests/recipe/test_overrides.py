@@ -150,7 +150,8 @@ def test_all_that_is_no_override_is_told_at_once(faults: Faults, minimal: str) -
         f"command line  =3: {hint}",
         f"command line  train..epochs=1: {hint}",
         f"command line  .seed=1: {hint}",
-        "command line: seed=[1  not YAML: expected ',' or ']', but got '<stream end>'",
+        "command line: seed=[1  not YAML: expected ',' or ']', but got '<stream end>'; "
+        "this very text is written '\"[1\"'",
     ]
 
 

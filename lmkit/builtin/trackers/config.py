@@ -4,10 +4,31 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from lmkit.component import OutputFolder
 from lmkit.kinds.tracker import TrackerConfig
+
+Tag = Annotated[str, Field(min_length=1, max_length=64)]
+"""W&B refuses others; a job type has the same limit (wandb#6402)."""
+
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+"""W&B refuses longer names of groups and accounts."""
+
+
+def _check_project(name: str) -> str:
+    found = [sign for sign in name if sign in "/\\#?%:"]
+    if found:
+        raise ValueError(f"W&B allows none of / \\ # ? % : in the name of a project, and {name!r} has {found[0]}")
+    return name
+
+
+Project = Annotated[
+    str,
+    Field(min_length=1, max_length=128, json_schema_extra={"pattern": r"^[^/\\#?%:]*$"}),
+    AfterValidator(_check_project),
+]
+"""The name of a W&B project, which is a part of addresses."""
 
 
 class CsvTrackerConfig(TrackerConfig):
@@ -44,20 +65,20 @@ class WandbConfig(TrackerConfig):
     offline for this run. `lmkit runs sync` sends what is offline later. The variable WANDB_MODE wins over this;
     nothing ever asks for a key."""
 
-    project: str = "lmkit"
-    """The W&B project; WANDB_PROJECT wins over this."""
+    project: Project = "lmkit"
+    """The W&B project, without any of / \\\\ # ? % and colons; WANDB_PROJECT wins over this."""
 
-    entity: str | None = None
+    entity: Name | None = None
     """The W&B user or team that owns the project; by default WANDB_ENTITY, or the account's own."""
 
-    group: str | None = None
+    group: Name | None = None
     """A name that W&B lists runs under together, such as that of a study."""
 
-    job_type: str | None = None
-    """What sort of run it is within its group, such as `train` or `ablation`."""
+    job_type: Tag | None = None
+    """What sort of run it is within its group, such as `train` or `ablation`; at most 64 characters."""
 
-    tags: tuple[str, ...] = ()
-    """Words to filter runs by."""
+    tags: tuple[Tag, ...] = ()
+    """Words to filter runs by, of at most 64 characters each."""
 
     notes: str | None = None
     """What the run is for, in a sentence or more."""

@@ -16,6 +16,8 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import wandb
+from pydantic import ValidationError
+from wandb.errors import AuthenticationError, UsageError
 
 from lmkit.builtin.trackers.config import WandbConfig
 from lmkit.errors import ResourceError
@@ -29,6 +31,9 @@ FINISH_TIMEOUT = 40.0
 
 CONFIRM_TIMEOUT = 10.0
 """Seconds after that in which it must say that it holds every row."""
+
+LONGEST_NAME = 128
+"""Characters that W&B allows in the name of a run or an artifact; longer ones are cut, since the id is what counts."""
 
 UPLOAD_RATE = 1e6
 """Bytes of the model a second, at least, that the server is expected to take."""
@@ -74,16 +79,22 @@ class WandbTracker:
         try:
             self._run = self._open(mode, config)
         except Exception as cause:
+            if wrong := _wrong_setting(cause):
+                _forget_service()
+                recipe = self._trackers.parent / "recipe.yaml"
+                raise ResourceError(
+                    f"W&B refuses a setting: {wrong}; correct it in {recipe}, or the WANDB_ variable that gives it"
+                ) from cause
             if self._insist:
                 _forget_service()
                 self._keep_only(self._account().get("closed") or [])
-                raise ResourceError(f"W&B could not be reached: {_first_line(cause)}") from cause
+                raise ResourceError(f"{_unreached(cause)}: {_first_line(cause)}") from cause
             if mode == "offline":
                 raise
             _forget_service()
             mode = "offline"
             self._run = self._open(mode, config)
-            note = f"W&B could not be reached ({_first_line(cause)}), so the run is mirrored offline"
+            note = f"{_unreached(cause)} ({_first_line(cause)}), so the run is mirrored offline"
         self._run.define_metric("*", step_metric="step")
         account = self._account()
         held, closed = int(account.get("held") or 0), list(account.get("closed") or [])
@@ -118,7 +129,8 @@ class WandbTracker:
         """Log a folder as the newest version of `<run's name>-<name>`; W&B keeps equal ones once."""
         if self._run is None or not self._config.artifact:
             return
-        artifact = wandb.Artifact(f"{self._name}-{name}", type=name, metadata={"run": self._id})
+        place = re.sub(r"[^\w.-]", "-", self._name, flags=re.ASCII)[: LONGEST_NAME - len(name) - 1]
+        artifact = wandb.Artifact(f"{place}-{name}", type=name, metadata={"run": self._id})
         artifact.add_dir(str(folder), policy="immutable", skip_cache=True)  # no copies: the run keeps the files
         logged = self._run.log_artifact(artifact)
         if not self._run.offline:
@@ -183,7 +195,7 @@ class WandbTracker:
                 self._config.model_dump(include={"group", "job_type", "tags", "notes"}, exclude_defaults=True),
                 "messages",
             ),
-            name=self._name,
+            name=self._name[:LONGEST_NAME],
             id=self._id,
             resume="allow",
             mode=mode,
@@ -285,6 +297,21 @@ def _cell(value: Any) -> Any:
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _wrong_setting(cause: Exception) -> str | None:
+    """Which setting W&B refuses, and why, in one line; None where the error is about something else."""
+    if isinstance(cause, ValidationError):
+        wrong = cause.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}"
+    missing_key = "API key" in str(cause)
+    return _first_line(cause) if isinstance(cause, UsageError) and not missing_key else None
+
+
+def _unreached(cause: Exception) -> str:
+    """Whether the server did not answer, or answered that it does not take the run."""
+    refused = isinstance(cause, AuthenticationError) or re.search(r"<Response \[4\d\d\]>|HTTP 4\d\d", str(cause))
+    return "W&B refused the run" if refused else "W&B could not be reached"
 
 
 def _first_line(cause: Exception) -> str:

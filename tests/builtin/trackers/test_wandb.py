@@ -447,6 +447,30 @@ def test_settings_are_checked() -> None:
         WandbConfig.model_validate({"use": "wandb", "table_rows": 20_000})
 
 
+@pytest.mark.parametrize("insist", [False, True])
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [("WANDB_PROJECT", "films/short", "Invalid project name"), ("WANDB_TAGS", "t" * 65, "run_tags: .*64 characters")],
+)
+def test_a_setting_that_wandb_refuses_is_no_server_that_cannot_be_reached(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str, insist: bool
+) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+
+    with pytest.raises(ResourceError, match=f"^W&B refuses a setting: {said}.*recipe.yaml, or the WANDB_ variable"):
+        tracker(run_folder, "auto" if insist else "offline", insist=insist, timeout=0.5).start(RECIPE)
+
+
+def test_a_long_name_is_cut_as_wandb_wants_it(run_folder: Path) -> None:
+    it = build_wandb(WandbConfig(use="wandb", mode="offline"), run_folder=run_folder, run_name="n" * 200)
+    it.start(RECIPE)
+
+    assert it._run is not None and it._run.name == "n" * 128
+    it.finish({}, failed=False)
+
+
 def _log_for_a_second(it: WandbTracker) -> None:
     for step in range(2, 102):
         it.log([row(step)])
