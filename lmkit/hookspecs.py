@@ -79,7 +79,7 @@ def provide_trackers() -> list[Component]:
 
 @hookspec
 def provide_searches() -> list[Component]:
-    """Ways through a sweep's space. Built with `space` and `seed`; return a `kinds.search.Search`."""
+    """Ways through a sweep's space. Built with `space`, `seed` and `direction`; return a `kinds.search.Search`."""
 
 
 @hookspec

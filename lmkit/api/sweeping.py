@@ -131,11 +131,13 @@ def open_sweep(name: str, runs: Path | str | None = None) -> SweepResult:
 
 
 def first_points(loaded: LoadedSweep, count: int) -> list[dict[str, Any]]:
-    """The settings of the first trials of a sweep."""
+    """The settings of the first trials of a sweep, as far as they depend on no result."""
+    from lmkit.kinds.search import History
+
     search = _search(loaded, installed_plugins())
     found = []
     for number in range(count):
-        settings = search(number, ())
+        settings = search(number, History())
         if settings is None:
             break
         found.append(dict(settings))
@@ -232,7 +234,8 @@ def _confirm(
 
 
 def _search(loaded: LoadedSweep, plugins: Plugins) -> Search:
-    search: Search = plugins.catalog.build("search", loaded.sweep.search, space=loaded.space, seed=loaded.sweep.seed)
+    sweep, space, direction = loaded.sweep, loaded.space, loaded.direction
+    search: Search = plugins.catalog.build("search", sweep.search, space=space, seed=sweep.seed, direction=direction)
     return search
 
 

@@ -1,7 +1,8 @@
 """Searches choose the points of a sweep's space.
 
-A builder is offered `space` (a `Space`) and `seed` (the sweep's); it returns a `Search`: a function from a trial's
-number to its settings.
+A builder is offered `space` (a `Space`), `seed` (the sweep's) and `direction` ("min" or "max": which way the objective
+is better); it returns a `Search`: a function from a trial's number, and the results of the trials before, to its
+settings.
 """
 
 from __future__ import annotations
@@ -13,9 +14,25 @@ from typing import Any, ClassVar, Protocol
 
 from lmkit.component import ComponentConfig
 from lmkit.kinds.dimensions import Choice, Dimension, Integers, Log, Uniform
+from lmkit.kinds.metric import Direction
 from lmkit.kinds.points import Points, points
 
-__all__ = ["Choice", "Dimension", "Finished", "Integers", "Log", "Search", "SearchConfig", "Space", "Uniform", "Unit"]
+__all__ = [
+    "Choice",
+    "Dimension",
+    "Direction",
+    "Failed",
+    "Finished",
+    "History",
+    "Integers",
+    "Log",
+    "Running",
+    "Search",
+    "SearchConfig",
+    "Space",
+    "Uniform",
+    "Unit",
+]
 
 DIGITS = 6
 """Significant digits of a number that is drawn: alike on every machine, and short enough to be read."""
@@ -62,18 +79,52 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A trial that has ended well: its number, its settings by path, and its objective."""
+    """A trial that has a result: its number, its settings by path, and its objective."""
 
     number: int
     settings: Mapping[str, Any]
     value: float
 
 
-class Search(Protocol):
-    """What comes next in a sweep."""
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A trial that has begun and has no result yet: its number and its settings by path."""
 
-    def __call__(self, number: int, finished: Sequence[Finished]) -> Mapping[str, Any] | None:
-        """The settings of trial `number`, from 0, by dotted path; None where the search is at its end."""
+    number: int
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A trial that failed: its number, its settings by path, and its error."""
+
+    number: int
+    settings: Mapping[str, Any]
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The trials of a sweep that began before the one that is asked for."""
+
+    finished: Sequence[Finished] = ()
+    """In the order in which they ended."""
+    running: Sequence[Running] = ()
+    """By number. With several workers, a search is asked for a trial while others run."""
+    failed: Sequence[Failed] = ()
+    """By number."""
+
+
+class Search(Protocol):
+    """Which point a sweep tries next."""
+
+    def __call__(self, number: int, history: History) -> Mapping[str, Any] | None:
+        """Return the settings of trial `number`, from 0, by dotted path; None at the end of the search.
+
+        They depend on the builder's arguments, `number` and `history` alone: a sweep that was killed builds the search
+        anew, and asks it with the history that its journal has. So a random number is drawn by hash, or from a
+        generator made of the seed and `number`.
+        """
         ...
 
 

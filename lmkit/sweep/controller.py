@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 from lmkit.errors import RecipeError
-from lmkit.kinds.search import Finished, Search
+from lmkit.kinds.search import Failed, Finished, History, Running, Search
 from lmkit.run.stopping import Stop
 from lmkit.sweep.dispatch import dispatch
 from lmkit.sweep.executor import Ended, Executor, Job
@@ -130,7 +131,7 @@ class Controller:
         while (under_way := next((each for each in self._open.values() if each.waiting), None)) is None:
             if self._exhausted or (left is not None and time.monotonic() - self._began >= left):
                 return None
-            settings = self._search(self._next, _Past(self._folder))
+            settings = self._search(self._next, _history(self._folder))
             if settings is None:
                 self._exhausted = True
                 return None
@@ -229,30 +230,46 @@ def worked(folder: Path) -> float:
     return (total + (last - opened if opened and last else timedelta())).total_seconds()
 
 
-class _Past(Sequence[Finished]):
-    """The trials that have ended well, read from the journal where a search looks at them: most do not."""
+T = TypeVar("T")
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._known: list[Finished] | None = None
 
-    def _all(self) -> list[Finished]:
-        if self._known is None:
-            self._known = list(_finished(self._folder))
-        return self._known
+def _history(folder: Path) -> History:
+    """The trials of a sweep, read from its journal when a search looks at them: most do not."""
+    trials = cache(lambda: list(read_trials(folder)))
+
+    def finished() -> Iterator[Finished]:
+        for trial in trials():
+            if trial.value is not None:
+                yield Finished(trial.number, trial.settings, trial.value)
+
+    def running() -> Iterator[Running]:
+        for trial in sorted(trials(), key=lambda trial: trial.number):
+            if trial.state == "running":
+                yield Running(trial.number, trial.settings)
+
+    def failed() -> Iterator[Failed]:
+        for trial in sorted(trials(), key=lambda trial: trial.number):
+            if trial.state == "failed":
+                yield Failed(trial.number, trial.settings, trial.error or "")
+
+    return History(_Later(finished), _Later(running), _Later(failed))
+
+
+class _Later(Sequence[T]):
+    """A list that is made when it is looked at."""
+
+    def __init__(self, make: Callable[[], Iterator[T]]) -> None:
+        self._all: Callable[[], list[T]] = cache(lambda: list(make()))
 
     def __len__(self) -> int:
         return len(self._all())
 
     @overload
-    def __getitem__(self, index: int) -> Finished: ...
+    def __getitem__(self, index: int) -> T: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Finished]: ...
-    def __getitem__(self, index: int | slice) -> Finished | Sequence[Finished]:
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
         return self._all()[index]
 
-
-def _finished(folder: Path) -> Iterator[Finished]:
-    for trial in read_trials(folder):
-        if trial.value is not None:
-            yield Finished(trial.number, trial.settings, trial.value)
+    def __repr__(self) -> str:
+        return repr(self._all())

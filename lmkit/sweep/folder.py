@@ -80,14 +80,12 @@ class Spec:
 def spec_of(loaded: LoadedSweep) -> Spec:
     """What a loaded sweep is."""
     sweep, recipe = loaded.sweep, loaded.recipe
-    metric = sweep.objective.metric if sweep.objective else f"validation/{recipe.monitor}"
-    better = recipe.measures[metric.rpartition("/")[2]]
     size = getattr(sweep.search, "trials", None) or (loaded.space.size if sweep.search.finite else None)
     source = next(iter(loaded.places.values())).source
     return Spec(
         sweep.name,
-        metric,
-        "maximize" if better == "max" else "minimize",
+        loaded.metric,
+        "maximize" if loaded.direction == "max" else "minimize",
         loaded.file.resolve(),
         size,
         kept_settings(sweep.model_dump(mode="json", exclude={"recipe"})),

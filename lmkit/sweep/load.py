@@ -13,7 +13,7 @@ from lmkit.catalog import Catalog
 from lmkit.component import ComponentConfig
 from lmkit.errors import Fault, Place, RecipeError
 from lmkit.kinds.data import splits_of
-from lmkit.kinds.search import Search, SearchConfig, Space
+from lmkit.kinds.search import Direction, History, Search, SearchConfig, Space
 from lmkit.recipe.blocks import BlockReader
 from lmkit.recipe.document import Node, read_document
 from lmkit.recipe.layers import COMMAND_LINE, EXTENDS, layered, merge, override
@@ -65,6 +65,16 @@ class LoadedSweep:
     """What the command line changes in the recipe for all trials."""
     notices: tuple[Fault, ...] = ()
 
+    @property
+    def metric(self) -> str:
+        """The objective, such as `validation/accuracy`."""
+        return metric_of(self.sweep, self.recipe)
+
+    @property
+    def direction(self) -> Direction:
+        """Which way the objective is better."""
+        return direction_of(self.sweep, self.recipe)
+
     def recipe_at(self, settings: Mapping[str, Any], catalog: Catalog) -> Recipe:
         """The recipe with the settings, by dotted path, of a point of the space. Raises RecipeError where it cannot
         have them."""
@@ -75,6 +85,16 @@ class LoadedSweep:
                 node = Node({step: node}, node.place, {step: node.place})
             tree = merge(tree, node)
         return read_tree(tree, catalog, self.file.parent, []).recipe
+
+
+def metric_of(sweep: Sweep, recipe: Recipe) -> str:
+    """Return the objective of a sweep: by default the measure that the recipe watches."""
+    return sweep.objective.metric if sweep.objective else f"{WATCHED}{recipe.monitor}"
+
+
+def direction_of(sweep: Sweep, recipe: Recipe) -> Direction:
+    """Return which way the objective of a sweep is better."""
+    return recipe.measures[metric_of(sweep, recipe).rpartition("/")[2]]
 
 
 def is_sweep(path: Path) -> bool:
@@ -137,7 +157,7 @@ class SweepReader(BlockReader):
         if self.faults or space is None or recipe is None or recipe_tree is None or written is None:
             return None
         sweep = Sweep.model_validate(settings | {"search": search, "space": written.plain()})
-        self._first_points(sweep, space, recipe_tree, written)
+        self._first_points(sweep, space, direction_of(sweep, recipe), recipe_tree, written)
         places = {key: written.key_place(key) for key in written.value}
         notices = tuple(ordered(self.notices))
         return LoadedSweep(sweep, space, recipe, recipe_tree, self._recipe_file, places, self.overrides, notices)
@@ -249,12 +269,12 @@ class SweepReader(BlockReader):
             for value in values[1:]:
                 self._try(recipe, written, firsts | {key: value}, (key,), known)
 
-    def _first_points(self, sweep: Sweep, space: Space, recipe: Node, written: Node) -> None:
+    def _first_points(self, sweep: Sweep, space: Space, direction: Direction, recipe: Node, written: Node) -> None:
         """Faults of values that are right each by itself, and not together."""
-        search: Search = self.catalog.build("search", sweep.search, space=space, seed=sweep.seed)
+        search: Search = self.catalog.build("search", sweep.search, space=space, seed=sweep.seed, direction=direction)
         known: list[Fault] = []
         for number in range(TRIED):
-            settings = search(number, ())
+            settings = search(number, History())
             if settings is None:
                 return
             values = {key: as_node(value, written.key_place(key)) for key, value in settings.items()}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Direction = Literal["maximize", "minimize"]
+"""Which way the objective is better, as a sweep's file says it."""
 
 TrialState = Literal["running", "finished", "failed"]
 """`running` until its end is in the journal (a sweep that was killed goes on with it), `finished` with a value,

@@ -18,7 +18,7 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -31,10 +31,20 @@ from torch import Tensor, nn
 
 from lmkit.component import Component, build
 from lmkit.kinds import KINDS
-from lmkit.kinds.metric import PREDICTION, Columns, Metric, MetricConfig
+from lmkit.kinds.metric import PREDICTION, Columns, Direction, Metric, MetricConfig
 from lmkit.kinds.model import Batch, Head, Output
 from lmkit.kinds.perturbation import Perturbation
-from lmkit.kinds.search import Choice, Integers, Search, Space
+from lmkit.kinds.search import (
+    Choice,
+    Failed,
+    Finished,
+    History,
+    Integers,
+    Running,
+    Search,
+    Space,
+    Uniform,
+)
 from lmkit.kinds.task import Features, Ragged
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.kinds.tracker import Tracker
@@ -55,7 +65,7 @@ OFFERS: dict[str, tuple[str, ...]] = {
     "metric": ("labels",),
     "perturbation": ("seed",),
     "tracker": ("run_folder", "run_name", "folder", "insist"),
-    "search": ("space", "seed"),
+    "search": ("space", "seed", "direction"),
 }
 """What the builders of each kind may ask for."""
 
@@ -486,41 +496,131 @@ class ModelContract:
 
 
 class SearchContract:
-    """Inherit, and set the component; of the space only the first points are asked for."""
+    """Inherit, and set the component; of the space only the first points are asked for.
+
+    A search that learns from results sets `learns`: then its points have to get better, in both directions.
+    """
 
     component: ClassVar[Component]
     settings: ClassVar[Mapping[str, Any]] = {}
+    learns: ClassVar[bool] = False
 
     space: ClassVar[Space] = Space(
         {"train.epochs": Integers(1, 3), "optimizer": Choice(({"use": "sgd", "lr": Choice((0.1, 0.01))}, "adamw"))}
     )
 
-    def test_a_trial_has_the_same_settings_whenever_it_is_asked_for(self) -> None:
-        search, anew = self._search(), self._search()
+    @pytest.mark.parametrize("direction", ["min", "max"])
+    def test_a_trial_has_the_same_settings_whenever_it_is_asked_for(self, direction: Direction) -> None:
+        search, anew = self._search(direction), self._search(direction)
 
-        assert [search(number, ()) for number in (0, 1, 2, 1, 0)] == [anew(number, ()) for number in (0, 1, 2, 1, 0)]
+        for history in (History(), *self._histories(direction)):
+            numbers = [len(history.finished) + len(history.running) + len(history.failed) + more for more in (0, 1, 0)]
+            assert [search(each, history) for each in numbers] == [anew(each, history) for each in numbers]
 
-    def test_the_settings_are_those_of_the_space(self) -> None:
-        for settings in self._points():
-            assert settings.keys() == self.space.dimensions.keys()
-            assert settings["train.epochs"] in (1, 2, 3)
-            assert settings["optimizer"] in ("adamw", {"use": "sgd", "lr": 0.1}, {"use": "sgd", "lr": 0.01})
+    @pytest.mark.parametrize("direction", ["min", "max"])
+    def test_the_settings_are_those_of_the_space_whatever_came_before(self, direction: Direction) -> None:
+        search = self._search(direction)
+        asked = [(number, History()) for number in range(MOST)]
+        asked += [(number, history) for history in self._histories(direction) for number in (3, MOST)]
+
+        for settings in (search(number, history) for number, history in asked):
+            if settings is not None:
+                assert settings.keys() == self.space.dimensions.keys()
+                assert settings["train.epochs"] in (1, 2, 3)
+                assert settings["optimizer"] in ("adamw", {"use": "sgd", "lr": 0.1}, {"use": "sgd", "lr": 0.01})
 
     def test_there_is_a_first_trial_and_after_the_end_none(self) -> None:
-        points = [self._search()(number, ()) for number in range(MOST)]
-        told = [settings is not None for settings in points]
+        search, finished = self._search("max"), list[Finished]()
+        told = []
+        for number in range(MOST):
+            settings = search(number, History(tuple(finished)))
+            told.append(settings is not None)
+            finished += [] if settings is None else [Finished(number, settings, 0.5)]
 
         assert told[0]
         assert told == sorted(told, reverse=True)
 
-    def _points(self) -> list[Mapping[str, Any]]:
-        search = self._search()
-        return [settings for number in range(MOST) if (settings := search(number, ())) is not None]
+    @pytest.mark.parametrize("direction", ["min", "max"])
+    def test_what_came_before_stays_as_it_was(self, direction: Direction) -> None:
+        search = self._search(direction)
 
-    def _search(self) -> Search:
+        for history in self._histories(direction):
+            before = copy.deepcopy(history)
+            search(3, history)
+            assert history == before
+
+    @pytest.mark.parametrize("direction", ["min", "max"])
+    def test_a_search_that_is_built_anew_before_each_trial_tries_the_same_points(self, direction: Direction) -> None:
+        whole = self._trials(direction, _LINE, _height)
+        killed = self._trials(direction, _LINE, _height, anew=True)
+
+        assert killed == whole
+
+    @pytest.mark.parametrize("direction", ["min", "max"])
+    def test_a_search_that_learns_finds_the_right_end(self, direction: Direction) -> None:
+        if not self.learns:
+            return
+        values = [value for _, value in self._trials(direction, _LINE, _height)]
+        last = values[-max(1, len(values) // 4) :]
+        mean = sum(last) / len(last)
+
+        assert mean > 0.7 if direction == "max" else mean < 0.3, (
+            f"{direction} of 0 to 1: the last trials reach {mean:.2f}"
+        )
+
+    def _histories(self, direction: Direction) -> Iterator[History]:
+        """What may have come before a trial: results of all sizes, failures, and trials under way."""
+        points = [point for number in range(6) if (point := self._search(direction)(number, History())) is not None]
+        finished = [
+            Finished(number, point, value) for number, (point, value) in enumerate(zip(points, _VALUES, strict=False))
+        ]
+        failed = [Failed(trial.number, trial.settings, "TrainingError: the loss is nan") for trial in finished]
+        running = [Running(trial.number, trial.settings) for trial in finished]
+        yield History(finished[:1])
+        yield History(finished)
+        yield History([Finished(trial.number, trial.settings, 0.5) for trial in reversed(finished)])
+        yield History((), running)
+        yield History((), (), failed)
+        yield History(finished[:2], running[2:4], failed[4:])
+
+    def _trials(
+        self, direction: Direction, space: Space, objective: Callable[[Mapping[str, Any]], float], *, anew: bool = False
+    ) -> list[tuple[Mapping[str, Any], float]]:
+        """The trials of a sweep with two workers, of which every seventh fails. With `anew`, it is killed before each
+        trial, so that the search is built again."""
+        search = self._search(direction, space)
+        finished, running, failed = list[Finished](), list[Running](), list[Failed]()
+        found = []
+        for number in range(MOST):
+            search = self._search(direction, space) if anew else search
+            settings = search(number, History(tuple(finished), tuple(running), tuple(failed)))
+            if settings is None:
+                break
+            found.append((settings, objective(settings)))
+            for trial in running:
+                if trial.number % 7 == 6:
+                    failed.append(Failed(trial.number, trial.settings, "ResourceError: memory ran out"))
+                else:
+                    finished.append(Finished(trial.number, trial.settings, objective(trial.settings)))
+            running = [Running(number, settings)]
+        return found
+
+    def _search(self, direction: Direction, space: Space | None = None) -> Search:
         config = self.component.config.model_validate({"use": self.component.name, **self.settings})
-        search: Search = build(self.component, config, space=self.space, seed=0)
+        offers = {"space": self.space if space is None else space, "seed": 0, "direction": direction}
+        search: Search = build(self.component, config, **offers)
         return search
+
+
+_VALUES = (0.5, 0.5, -1e9, 1e9, 0.0, 1e-12)
+
+_LINE = Space({"position": Uniform(0.0, 1.0), "kind": Choice(("low", "high"))})
+"""Where a search that learns has to find an end."""
+
+
+def _height(settings: Mapping[str, Any]) -> float:
+    """From 0 to 1, on average 0.5."""
+    return 0.5 * float(settings["position"]) + (0.5 if settings["kind"] == "high" else 0.0)
 
 
 MOST = 50

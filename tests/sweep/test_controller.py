@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from lmkit.builtin.searches.build import build_grid, build_random
 from lmkit.builtin.searches.config import GridConfig, RandomConfig
 from lmkit.errors import Fault, Place, RecipeError, ResourceError
-from lmkit.kinds.search import Choice, Log, Search, Space
+from lmkit.kinds.search import Choice, History, Log, Search, Space
 from lmkit.records.files import MachineError
 from lmkit.run.stopping import Stop
 from lmkit.sweep.controller import Board, Controller, worked
@@ -128,7 +128,7 @@ def test_what_is_drawn_does_not_depend_on_the_workers_nor_on_how_many_trials_the
 ) -> None:
     trials = go(tmp_path, random(12), Instant(slots=slots, last_first=True))
 
-    assert [trials[number].settings for number in range(12)] == [random(40)(number, ()) for number in range(12)]
+    assert [trials[number].settings for number in range(12)] == [random(40)(number, History()) for number in range(12)]
 
 
 def test_a_finished_search_goes_on_where_it_is_given_more_trials(tmp_path: Path) -> None:
@@ -340,9 +340,8 @@ def test_the_models_of_failed_trials_go_and_when_a_kill_came_before_they_go_late
 def test_a_search_that_learns_is_shown_the_trials_that_have_ended_well(tmp_path: Path) -> None:
     seen: list[int] = []
 
-    def learns(number: int, finished: Any) -> dict[str, Any] | None:
-        seen.append(len(finished))
-        assert all(trial.value is not None for trial in finished)
+    def learns(number: int, history: History) -> dict[str, Any] | None:
+        seen.append(len(history.finished))
         return {"a": number} if number < 4 else None
 
     go(tmp_path, learns)

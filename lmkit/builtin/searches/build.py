@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 from lmkit.builtin.searches.config import GridConfig, RandomConfig, SobolConfig
-from lmkit.kinds.search import Finished, Search, Space
+from lmkit.kinds.search import History, Search, Space
 
 BITS = 30
 """Of a coordinate of a Sobol' point."""
@@ -16,14 +15,14 @@ BITS = 30
 def build_grid(config: GridConfig, *, space: Space) -> Search:
     points = space.points
 
-    def grid(number: int, finished: Sequence[Finished]) -> dict[str, Any] | None:
+    def grid(number: int, history: History) -> dict[str, Any] | None:
         return points[number] if points is not None and number < points.size else None
 
     return grid
 
 
 def build_random(config: RandomConfig, *, space: Space, seed: int) -> Search:
-    def random(number: int, finished: Sequence[Finished]) -> dict[str, Any] | None:
+    def random(number: int, history: History) -> dict[str, Any] | None:
         return space.at(lambda path: _unit(seed, number, path)) if number < config.trials else None
 
     return random
@@ -33,7 +32,7 @@ def build_sobol(config: SobolConfig, *, space: Space, seed: int) -> Search:
     paths = {path: position for position, path in enumerate(space.paths)}
     shifts = [int(_unit(seed, 0, path) * 2**BITS) for path in paths]
 
-    def sobol(number: int, finished: Sequence[Finished]) -> dict[str, Any] | None:
+    def sobol(number: int, history: History) -> dict[str, Any] | None:
         if number >= config.trials:
             return None
         point = _sobol_point(len(paths), number)
