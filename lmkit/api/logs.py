@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lmkit.errors import ResourceError
 from lmkit.records.files import disk_errors
 from lmkit.records.store import LOG
 from lmkit.redaction import redacted
@@ -22,15 +24,22 @@ logger = logging.getLogger("lmkit")
 
 
 @contextmanager
-def logged(folder: Path, progress: Progress | None) -> Iterator[Progress]:
+def logged(folder: Path, progress: Progress | None, *, required: bool = True) -> Iterator[Progress]:
     """Write everything that is logged to log.txt, and lmkit's own messages to the person too. Both are redacted.
 
     Yields the progress to use meanwhile: its lines go to the log as well, which has them where nobody reads the screen.
+    An error that ends the block is logged with its traceback. A folder that cannot be written has no log, which is an
+    error if it is `required`.
     """
     from lmkit.run.progress import NoProgress
 
-    with disk_errors(folder / LOG):
-        file = _Log(folder / LOG, encoding="utf-8")
+    try:
+        with disk_errors(folder / LOG):
+            file: logging.FileHandler = _Log(folder / LOG, encoding="utf-8")
+    except ResourceError:
+        if required:
+            raise
+        file = logging.FileHandler(os.devnull, encoding="utf-8")
     file.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     file.setLevel(logging.DEBUG)
     root = logging.getLogger()
@@ -48,6 +57,9 @@ def logged(folder: Path, progress: Progress | None) -> Iterator[Progress]:
             warnings.simplefilter("default")
             logging.captureWarnings(True)
             yield _Logged(progress or NoProgress())
+    except BaseException as error:
+        logger.debug("the run ended early" if required else "ended early", exc_info=error)
+        raise
     finally:
         logging.captureWarnings(False)
         logger.setLevel(level)

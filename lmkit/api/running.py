@@ -198,7 +198,6 @@ def _perform(
         stop.give_back()
     except BaseException as error:
         stop.give_back()
-        logger.debug("the run ended early", exc_info=error)
         cause = (ranks.cause_of(error) if ranks else None) or error
         if stop.at_once and not isinstance(error, KeyboardInterrupt):
             cause = KeyboardInterrupt()  # a library made an error of its own of it

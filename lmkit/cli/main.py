@@ -347,6 +347,7 @@ def predict(
     runs: RunsFolder = None,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print the traceback of an error.")] = False,
 ) -> None:
     """Answer texts, or the rows of a file, with a run's model.
 
@@ -371,6 +372,7 @@ def predict(
         runs,
         logits=logits,
         as_json=as_json,
+        verbose=verbose,
     )
 
 

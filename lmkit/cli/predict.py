@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +12,12 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from lmkit.api import open_run
+from lmkit.api import Run, open_run
+from lmkit.api.logs import logged
 from lmkit.cli.tables import answer_table
 from lmkit.console import open_console
 from lmkit.data.writing import Form, form_of, write_stream, write_tables
-from lmkit.errors import DataError, StoppedError, UsageError
+from lmkit.errors import DataError, LmkitError, StoppedError, UsageError
 from lmkit.run.progress import LiveProgress, NoProgress, Position, Progress
 from lmkit.terminal import print_json, rows_stream
 
@@ -46,11 +48,35 @@ def predict_command(
     *,
     logits: bool,
     as_json: bool,
+    verbose: bool,
 ) -> None:
-    """Answer what is given, and print or write it."""
+    """Answer what is given, and print or write it. What goes wrong is logged in the run's log.txt."""
+    run = open_run(wanted, runs)
+    try:
+        with logged(run.folder, None, required=False):
+            _predict(run, texts, file, output, form, columns, batch_size, logits=logits, as_json=as_json)
+    except KeyboardInterrupt as cause:
+        raise StoppedError("stopped" + (f"; {output} is as it was before" if output else "")) from cause
+    except LmkitError:
+        if verbose:
+            traceback.print_exc()
+        raise
+
+
+def _predict(
+    run: Run,
+    texts: Sequence[str],
+    file: Path | None,
+    output: Path | None,
+    form: str | None,
+    columns: Sequence[str],
+    batch_size: int | None,
+    *,
+    logits: bool,
+    as_json: bool,
+) -> None:
     told = _Told()
     try:
-        run = open_run(wanted, runs)
         recipe = run.recipe
         named = _named(columns, recipe)
         written = form_of(output, form)
@@ -67,8 +93,6 @@ def predict_command(
         else:
             write_stream(rows_stream(), (rows.table for rows in told.noted(answered)), written)
         told.say()
-    except KeyboardInterrupt as cause:
-        raise StoppedError("stopped" + (f"; {output} is as it was before" if output else "")) from cause
     except BrokenPipeError:  # whoever read the answers has enough of them
         sys.stdout.flush()  # which finds the same, and drops what is left
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 import pytest
 
 from lmkit import load_recipe, run_recipe
+from lmkit.cli.main import main
 from lmkit.errors import DataError, PluginError
 from lmkit.plugins.installed import add_plugin_file
 
 WRONG = """
-from dataclasses import replace
+import os
 from typing import Literal
 
 from lmkit import Component, hookimpl
@@ -201,6 +203,8 @@ def build_model(config, *, head):
 
         def forward(self, batch):
             logits = self.embed(batch["input_ids"]).mean(1)
+            if os.environ.get("LMKIT_TEST_BREAKS"):
+                raise TypeError("not today")
             match config.wrong:
                 case "raises":
                     raise TypeError("no batch")  # raises
@@ -492,6 +496,28 @@ def test_a_wrong_value_is_reported_with_plugin_component_and_line(
     assert told.startswith(f"{kind} 'wrong-{kind}' of wrong.py "), told
     assert RETURNED[kind, wrong] in told
     assert re.search(rf"\({re.escape(str(plugin))}:\d+\)", told), told
+
+
+def test_an_error_at_an_answer_is_reported_and_logged_with_its_traceback(
+    plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished = run(plugin, tmp_path).folder
+    monkeypatch.setenv("LMKIT_TEST_BREAKS", "1")
+
+    printed = []
+    for option in ([], ["-v"]):
+        monkeypatch.setattr(sys, "argv", ["lmkit", "predict", str(finished), "a good film", *option])
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed.append((end.value.code, capsys.readouterr().err))
+
+    (code, plain), (_, verbose) = printed
+    assert code == 4
+    assert re.fullmatch(
+        rf"model 'wrong-model' of wrong\.py failed \({re.escape(str(plugin))}:\d+\): TypeError: not today\n", plain
+    )
+    assert "Traceback" in verbose and verbose.endswith(plain)
+    assert 'raise TypeError("not today")' in (finished / "log.txt").read_text()
 
 
 @pytest.mark.parametrize(
