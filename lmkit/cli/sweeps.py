@@ -124,7 +124,11 @@ def tell_sweep(sweep: SweepResult, console: Console) -> None:
     best = best_trials(trials, spec.direction, SHOWN)
     if best:
         _print_table(spec.metric, best, console)
-    if standing.finished > len(best):
+    doubles = sum(trial.same_as is not None for trial in trials)
+    if doubles:
+        told = f"{doubles:,} trials have the point, and the result, of an earlier one; they were not run again"
+        console.print(told, soft_wrap=True)
+    if standing.finished - doubles > len(best):
         console.print(f"the best {len(best)} of {standing.finished:,} finished trials; --json has all")
     _tell_failed([trial for trial in trials if trial.state == "failed"], console)
     state = f"{standing.finished:,} finished, {standing.failed:,} failed"

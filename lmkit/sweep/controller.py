@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from lmkit.errors import RecipeError
+from lmkit.kinds.points import identity
 from lmkit.kinds.search import Failed, Finished, History, Running, Search
 from lmkit.run.stopping import Stop
 from lmkit.sweep.dispatch import dispatch
@@ -50,7 +53,8 @@ class _Open:
 class Controller:
     """Takes a sweep through its search. The caller has the sweep's lease.
 
-    What it keeps in memory is the trials under way and the best ones, however many are done.
+    A trial whose point an earlier one has gets that trial's result, and is not run. What is kept in memory is the
+    trials under way, the best ones, those that have come up again, and eight bytes for each other.
     """
 
     def __init__(
@@ -81,6 +85,9 @@ class Controller:
         self._finished = self._failed = self._ended_here = self._next = 0
         self._best: list[Trial] = []
         self._open: dict[int, _Open] = {}
+        self._points = _Points()
+        self._doubles: dict[int, list[Trial]] = {}
+        self._again: dict[int, Trial] = {}
         self._exhausted = False
         self._began = self._ended_at = time.monotonic()
 
@@ -116,7 +123,9 @@ class Controller:
             self._next = max(self._next, trial.number + 1)
             if trial.state == "finished":
                 self._finished += 1
-                self._rank(trial)
+                self._points.add(trial)
+                if trial.same_as is None:
+                    self._rank(trial)
             elif trial.state == "failed" and not retry_failed:
                 self._failed += 1
                 self._drop(trial)
@@ -129,7 +138,7 @@ class Controller:
         """A job of a trial that is under way, else the first of the search's next one; None at its end, or when `left`
         seconds are over."""
         while (under_way := next((each for each in self._open.values() if each.waiting), None)) is None:
-            if self._exhausted or (left is not None and time.monotonic() - self._began >= left):
+            if self._exhausted or self._has_to_wait() or (left is not None and time.monotonic() - self._began >= left):
                 return None
             settings = self._search(self._next, _history(self._folder))
             if settings is None:
@@ -142,8 +151,23 @@ class Controller:
         under_way.running.add(job.name)
         return job
 
+    def _has_to_wait(self) -> bool:
+        """Whether each slot is taken by a job, or by a trial that waits for the result of another one of its point. A
+        search that learns would else be asked for all its trials at once."""
+        running = sum(len(each.running) for each in self._open.values())
+        return running + sum(map(len, self._doubles.values())) >= self._executor.slots
+
     def _begin(self, trial: Trial) -> None:
-        """Have the trial's jobs wait. One whose settings the recipe cannot have together has failed."""
+        """Have the trial's jobs wait, or the trial for another one of its point. One whose settings the recipe cannot
+        have together has failed."""
+        for number in self._points.numbers_of(trial):
+            if number in self._open and is_same_point(self._open[number].trial, trial):
+                self._doubles.setdefault(number, []).append(trial)
+                return
+            if (earlier := self._find_finished(number)) and is_same_point(earlier, trial):
+                self._finish_double(trial, earlier)
+                return
+        self._points.add(trial)
         try:
             jobs = self._jobs(trial.number, trial.settings)
         except RecipeError as error:
@@ -183,17 +207,40 @@ class Controller:
             "seconds": round(sum(one.seconds for one in ended), 3),
         }
         del self._open[under_way.trial.number]
+        doubles = self._doubles.pop(under_way.trial.number, [])
         self._count_end()
         trial = replace(under_way.trial, values=tuple(values), runs=tuple(came["runs"]), seconds=came["seconds"])
         if errors:
             self._journal.add("failed", trial=trial.number, error=errors[0], **came)
             self._failed += 1
             self._drop(replace(trial, state="failed", error=errors[0]))
+            for double in doubles:
+                self._begin(double)
             return
         value = sum(values) / len(values)
         self._journal.add("finished", trial=trial.number, value=value, **came)
         self._finished += 1
-        self._rank(replace(trial, state="finished", value=value))
+        trial = replace(trial, state="finished", value=value)
+        self._rank(trial)
+        for double in doubles:
+            self._finish_double(double, trial)
+
+    def _find_finished(self, number: int) -> Trial | None:
+        """Find a trial that has finished in the journal; None for one that has not."""
+        if number not in self._again:
+            found = next((trial for trial in read_trials(self._folder) if trial.number == number), None)
+            if found is None or found.state != "finished":
+                return None
+            self._again[number] = found
+        return self._again[number]
+
+    def _finish_double(self, trial: Trial, earlier: Trial) -> None:
+        """Give a trial the result of an earlier one of its point."""
+        came = {"value": earlier.value, "values": list(earlier.values), "runs": list(earlier.runs), "seconds": 0.0}
+        same_as = earlier.number if earlier.same_as is None else earlier.same_as
+        self._journal.add("finished", trial=trial.number, same_as=same_as, **came)
+        self._finished += 1
+        self._count_end()
 
     def _count_end(self) -> None:
         self._ended_here += 1
@@ -211,6 +258,33 @@ class Controller:
         now, best = time.monotonic(), self._best[0] if self._best else None
         seconds, since = now - self._began, now - self._ended_at
         self._tell(Board(tuple(sorted(running)), self._finished, self._failed, best, seconds, self._ended_here, since))
+
+
+class _Points:
+    """The points of trials by their hashes, in eight bytes each."""
+
+    def __init__(self) -> None:
+        self._hashes = array("q")
+
+    def add(self, trial: Trial) -> None:
+        self._hashes.extend([0] * (trial.number + 1 - len(self._hashes)))
+        self._hashes[trial.number] = _hash(trial)
+
+    def numbers_of(self, trial: Trial) -> Iterator[int]:
+        """The numbers of trials that probably have the trial's point."""
+        wanted, at = _hash(trial), -1
+        with suppress(ValueError):
+            while True:
+                at = self._hashes.index(wanted, at + 1)
+                yield at
+
+
+def _hash(trial: Trial) -> int:
+    return hash(identity(trial.settings)) or 1
+
+
+def is_same_point(one: Trial, other: Trial) -> bool:
+    return identity(one.settings) == identity(other.settings)
 
 
 def worked(folder: Path) -> float:

@@ -104,7 +104,9 @@ def read_trials(folder: Path) -> Iterator[Trial]:
         elif what == "failed":
             failed[number] = replace(open_trials.pop(number), state="failed", **_result(event), error=event["error"])
         elif what == "finished":
-            yield replace(open_trials.pop(number), state="finished", value=event["value"], **_result(event))
+            same_as = event.get("same_as")
+            ended = replace(open_trials.pop(number), state="finished", value=event["value"], same_as=same_as)
+            yield replace(ended, **_result(event))
     yield from failed.values()
     yield from open_trials.values()
 
@@ -245,6 +247,8 @@ def _check_event(event: Any) -> None:
             raise ValueError(f"{name!r} lacks {key!r}")
         if not fits(event[key]):
             raise ValueError(f"{name!r} has an invalid {key!r}: {event[key]!r:.80}")
+    if not _is_one_of(_is_count, _is_missing)(event.get("same_as")):
+        raise ValueError(f"{name!r} has an invalid 'same_as': {event['same_as']!r:.80}")
 
 
 def _write_all(write: Callable[[bytes], int | None], content: bytes) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from lmkit.kinds.points import identity
 
 Direction = Literal["maximize", "minimize"]
 """Which way the objective is better, as a sweep's file says it."""
@@ -32,10 +34,17 @@ class Trial:
     error: str | None = None
     seconds: float = 0.0
     """Wall time of its runs."""
+    same_as: int | None = None
+    """The earlier trial of the same point, whose result this one has: it was not run again."""
 
 
 def best_trials(trials: Iterable[Trial], direction: Direction, count: int = 1) -> list[Trial]:
-    """The best finished trials, the best first; of equal ones the earlier."""
+    """Return the best finished trials of distinct points, the best first; of equal ones the earlier."""
     sign = -1 if direction == "maximize" else 1
     ended = [trial for trial in trials if trial.value is not None]
-    return sorted(ended, key=lambda trial: (sign * (trial.value or 0.0), trial.number))[:count]
+    found: dict[Hashable, Trial] = {}
+    for trial in sorted(ended, key=lambda trial: (sign * (trial.value or 0.0), trial.number)):
+        found.setdefault(identity(trial.settings), trial)
+        if len(found) == count:
+            break
+    return [*found.values()]

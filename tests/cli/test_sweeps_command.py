@@ -277,6 +277,23 @@ def test_a_budget_that_ended_the_search_is_told(begin: Callable[..., Path]) -> N
     assert "is spent" not in unspent and "swept  stopped: 2 finished" in unspent
 
 
+def test_points_that_came_up_again_are_counted_and_listed_once(lmkit: Call, begin: Callable[..., Path]) -> None:
+    folder = begin("confirm=")
+    keep_trials(folder, [0.8])
+    journal = Journal(folder)
+    for number in (1, 2):
+        journal.add("start", trial=number, settings=POINTS[0])
+        journal.add("finished", trial=number, value=0.8, values=[0.8], runs=["run-0"], seconds=0.0, same_as=0)
+    journal.close()
+
+    lines = shown()
+
+    assert [line.split()[0] for line in lines if "0.8000" in line] == ["0"]
+    assert "2 trials have the point, and the result, of an earlier one; they were not run again" in lines
+    told = json.loads(lmkit("sweeps", "show", "swept", "--json").out)["trials"]
+    assert [trial["same_as"] for trial in told] == [None, 0, 0]
+
+
 def test_failures_are_told_by_number_those_on_fresh_seeds_too(begin: Callable[..., Path]) -> None:
     folder = begin()
     keep_trials(folder, [None], first=2)

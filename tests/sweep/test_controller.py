@@ -28,7 +28,7 @@ from lmkit.run.stopping import Stop
 from lmkit.sweep.controller import Board, Controller, worked
 from lmkit.sweep.executor import Ended, Job
 from lmkit.sweep.journal import JOURNAL, read_events, read_trials
-from lmkit.sweep.trials import Trial
+from lmkit.sweep.trials import Trial, best_trials
 
 SPACE = Space({"optimizer.lr": Log(1e-5, 1e-3), "train.batch_size": Choice((8, 16, 32))})
 GRID = Space({"a": Choice((1, 2, 3)), "b": Choice(("x", "y"))})
@@ -234,6 +234,102 @@ def test_a_point_that_the_recipe_cannot_have_is_a_failed_trial_and_the_search_go
         told = {number: trial.error for number, trial in trials.items() if trial.state == "failed"}
         assert told == dict.fromkeys([2, 3], "model: 3 heads cannot share a width of 16")
         assert [trial.state for trial in trials.values()].count("finished") == 4
+
+
+SMALL = Space({"a": Choice((1, 2)), "b": {"use": "sgd", "lr": Choice((0.1, 0.2))}})
+
+
+def small(trials: int) -> Search:
+    return build_random(RandomConfig(use="random", trials=trials), space=SMALL, seed=0)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_a_point_that_comes_up_again_is_not_run_again(slots: int, tmp_path: Path) -> None:
+    executor = Instant(slots=slots)
+
+    trials = go(tmp_path, small(20), executor)
+
+    first: dict[str, int] = {}
+    for number in range(20):
+        first.setdefault(repr(small(20)(number, History())), number)
+    assert len(first) == 4
+    assert executor.started == [f"{number}-0" for number in first.values()]
+    for number in range(20):
+        earlier = first[repr(small(20)(number, History()))]
+        assert trials[number].same_as == (None if number == earlier else earlier)
+        assert (trials[number].value, trials[number].runs) == (trials[earlier].value, trials[earlier].runs)
+        assert trials[number].seconds == (1.0 if number == earlier else 0.0)
+
+
+def test_the_same_point_in_other_words_is_the_same_and_a_truth_is_no_number(tmp_path: Path) -> None:
+    points: list[dict[str, Any]] = [{"a": 1}, {"a": 1.0}, {"a": True}, {"a": "sgd"}, {"a": {"use": "sgd"}}]
+    executor = Instant()
+
+    trials = go(tmp_path, lambda number, history: points[number] if number < len(points) else None, executor)
+
+    assert executor.started == ["0-0", "2-0", "3-0"]
+    assert [trials[number].same_as for number in range(5)] == [None, 0, None, None, 3]
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_wherever_a_kill_comes_points_that_come_up_again_have_the_result_of_their_first(
+    slots: int, tmp_path: Path
+) -> None:
+    whole = go(tmp_path, small(12), Instant(slots=slots))
+    lines = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)
+
+    for cut in range(len(lines)):
+        (tmp_path / JOURNAL).write_bytes(b"".join(lines[:cut]))
+        again = go(tmp_path, small(12), Instant(slots=slots))
+        assert {n: (t.settings, t.value, t.state) for n, t in again.items()} == {
+            n: (t.settings, t.value, t.state) for n, t in whole.items()
+        }
+
+
+def test_a_point_whose_first_trial_failed_is_run_again(tmp_path: Path) -> None:
+    def fails_once(name: str, point: Mapping[str, Any]) -> Ended:
+        return Ended(name, error="ResourceError: memory ran out") if name == "0-0" else value_of(name, point)
+
+    executor = Instant(fails_once, slots=3)
+    trials = go(tmp_path, lambda number, history: {"a": 1} if number < 4 else None, executor)
+
+    assert executor.started == ["0-0", "1-0"]
+    assert [(trials[number].state, trials[number].same_as) for number in range(4)] == [
+        ("failed", None),
+        ("finished", None),
+        ("finished", 1),
+        ("finished", 1),
+    ]
+
+
+def test_a_search_that_learns_is_not_asked_for_more_trials_than_there_are_slots(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def same(number: int, history: History) -> dict[str, Any] | None:
+        asked.append(len(history.running))
+        return {"a": 1} if number < 9 else None
+
+    go(tmp_path, same, Instant(slots=3))
+
+    assert asked[:3] == [0, 1, 2] and max(asked) == 2
+
+
+def test_the_best_trials_are_of_distinct_points_also_where_an_earlier_lmkit_ran_them_again(tmp_path: Path) -> None:
+    trials = [
+        Trial(number, {"lr": lr}, "finished", value)
+        for number, (lr, value) in enumerate([(0.1, 0.7), (0.01, 0.9), (0.01, 0.9), (1, 0.8), (1.0, 0.8), (0.01, 0.9)])
+    ]
+
+    assert [trial.number for trial in best_trials(trials, "maximize", 3)] == [1, 3, 0]
+    assert [trial.number for trial in best_trials(trials, "minimize", 2)] == [0, 3]
+    assert [trial.number for trial in best_trials(trials[::-1], "maximize")] == [1]
+
+
+def test_the_points_to_confirm_are_distinct(tmp_path: Path) -> None:
+    controller = Controller(tmp_path, small(20), jobs, Instant(), "maximize", kept=3, stop=Stop())
+    controller.run()
+
+    assert len({repr(trial.settings) for trial in controller.best}) == 3
 
 
 def test_a_machine_that_refuses_files_stops_a_sweep_and_fails_no_trial(tmp_path: Path) -> None:
