@@ -5,6 +5,7 @@ Weights stay transformers' own modules, so what a run saves is what `from_pretra
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from lmkit.kinds.tokenizer import SPLITS_SPECIAL, Tokenizer
 from lmkit.offline import offline_by
 from lmkit.pretrained.attention import PLAIN, quicken_bert, register_attention
 from lmkit.pretrained.embedding import PartlyTrainedEmbedding
+from lmkit.pretrained.heads import fit_head
+from lmkit.pretrained.reading import PLAIN_FAMILIES, count_positions, scores
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -81,17 +84,24 @@ def ids_read(features: Features, tokenizer: Tokenizer) -> NDArray[np.int64]:
 
 
 def pretrained_model(
-    folder: Path, head: Head, *, dropout: float | None = None, read: NDArray[np.int64] | None = None
+    folder: Path,
+    head: Head,
+    *,
+    dropout: float | None = None,
+    read: NDArray[np.int64] | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> nn.Module:
     """A transformers model for a `sequence` or `token` head, with the weights in `folder`.
 
     With `read`, the ids that training will read, embeddings of other tokens stay as they are: they have
     no gradient anyway, and an optimizer that need not visit them takes up to a fifth less time.
 
-    The head's own weights are new. Only safetensors are loaded and no code from the folder runs.
-    Raises PluginError for a head it has no class for.
+    The head's own weights are new, unless the folder has some for labels of the same names: these are kept, in the
+    order of `head.labels`. A model that needs a padding id and has none, such as GPT-2, takes that of `tokenizer`.
+    Only safetensors are loaded and no code from the folder runs. Raises PluginError for a head it has no class for.
     """
-    model, _ = _loaded(folder, head, dropout)
+    model, report, saved = _load(folder, head, dropout, tokenizer.pad if tokenizer else None)
+    fit_head(model, report, head.labels, saved)
     embedding = model.get_input_embeddings()
     if read is not None and read.max() >= embedding.num_embeddings:
         raise DataError(
@@ -108,15 +118,18 @@ def restored_model(folder: Path, head: Head) -> nn.Module:
 
     Raises DataError where the folder lacks a weight or has one too many.
     """
-    model, report = _loaded(folder, head)
+    model, report, _ = _load(folder, head)
     wrong = [f"{len(names)} {what.replace('_', ' ')}" for what, names in report.items() if names]
     if wrong:
         raise DataError(f"{folder} does not hold the whole of this model: {', '.join(wrong)}")
     return PretrainedModel(model)
 
 
-def _loaded(folder: Path, head: Head, dropout: float | None = None) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """The network for this head with the weights in `folder`, and which weights were missing, too many or misshapen."""
+def _load(
+    folder: Path, head: Head, dropout: float | None = None, pad: int | None = None
+) -> tuple[PreTrainedModel, dict[str, Any], Any]:
+    """The network for this head with the weights in `folder`; which weights were missing, too many or misshapen; and
+    the configuration that they were saved with."""
     import transformers
     from transformers import AutoConfig
 
@@ -127,9 +140,19 @@ def _loaded(folder: Path, head: Head, dropout: float | None = None) -> tuple[Pre
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     if "/" in str(config._attn_implementation):
         raise DataError(f"{folder / 'config.json'} names code of the hub for attention, which is never run")
+    kind: Any = getattr(transformers, classes[head.kind])
+    if type(config) not in kind._model_mapping:
+        raise DataError(
+            f"{folder} holds a model of the family {config.model_type}, and transformers has no class of that family "
+            f"with scores for each {'text' if head.kind == 'sequence' else 'token'}; name a model of another family"
+        )
+    saved = copy.deepcopy(config)
     config.num_labels = len(head.labels)
     config.id2label = dict(enumerate(head.labels))
     config.label2id = {label: number for number, label in enumerate(head.labels)}
+    config.problem_type = "single_label_classification" if head.kind == "sequence" else None
+    if getattr(config, "pad_token_id", None) is None:
+        config.pad_token_id = pad
     for key in ("hidden_dropout_prob", "dropout"):
         if dropout is not None and hasattr(config, key):
             setattr(config, key, dropout)
@@ -139,18 +162,21 @@ def _loaded(folder: Path, head: Head, dropout: float | None = None) -> tuple[Pre
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with _loading(folder):
-            model, report = getattr(transformers, classes[head.kind]).from_pretrained(
+            model, report = kind.from_pretrained(
                 folder,
                 config=config,
                 use_safetensors=True,
                 trust_remote_code=False,
                 dtype=torch.float32,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # of the head; any other is refused
             )
     finally:
         transformers.logging.set_verbosity(verbosity)
+    if pad is not None and hasattr(model, "score"):  # such models find a text's last token by the padding
+        model.config.pad_token_id = pad
     quicken_bert(model)
-    return model, report
+    return model, report, saved
 
 
 def located(source: str, folder: Path, revision: str | None, patterns: tuple[str, ...]) -> Path:
@@ -200,20 +226,17 @@ class PretrainedModel(nn.Module):
         super().__init__()
         self.network = network
         self._implementation = network.config._attn_implementation
-        self._settable = network._can_set_attn_implementation()
-        self._longest = _positions(network)
+        self._settable = network.config.model_type in PLAIN_FAMILIES and network._can_set_attn_implementation()
+        self.positions = count_positions(network)
+        """How many tokens it reads; None where there is no limit."""
 
     def forward(self, batch: Batch) -> Output:
         """`input_ids` (B, T) and `attention_mask` (B, T) to logits (B, C) or (B, T, C)."""
         length = batch["input_ids"].shape[1]
-        if self._longest is not None and length > self._longest:
-            raise DataError(f"a text has {length} tokens, and this model reads {self._longest}; lower task.max_length")
+        if self.positions is not None and length > self.positions:
+            raise DataError(f"a text has {length} tokens, and this model reads {self.positions}; lower task.max_length")
         self._choose_attention(batch["input_ids"])
-        mask: Tensor | None = batch["attention_mask"]
-        if mask is not None and mask.device.type == "cpu" and bool(mask.all()):
-            mask = None  # nothing is padded: the products need no mask
-        output = self.network(input_ids=batch["input_ids"], attention_mask=mask)
-        return Output(logits=output.logits)
+        return Output(logits=scores(self.network, batch["input_ids"], batch["attention_mask"]))
 
     def save(self, folder: Path) -> None:
         """config.json and model.safetensors, as `from_pretrained` reads them."""
@@ -232,18 +255,6 @@ class PretrainedModel(nn.Module):
         wanted = PLAIN if plain else self._implementation
         if self.network.config._attn_implementation != wanted:
             self.network.set_attn_implementation(wanted)
-
-
-def _positions(network: nn.Module) -> int | None:
-    """How many tokens a model with learnt positions can read; None where it has no such limit."""
-    tables = [
-        module
-        for name, module in network.named_modules()
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding)
-    ]
-    # RoBERTa's positions begin after its padding id.
-    sizes = [t.num_embeddings - (0 if t.padding_idx is None else t.padding_idx + 1) for t in tables]
-    return min(sizes, default=None)
 
 
 @contextmanager

@@ -25,6 +25,5 @@ def build_pretrained(
     if saved is not None:
         return restored_model(saved, head)
     place = located(config.source, folder, config.revision, ("config.json", "*.safetensors"))
-    return pretrained_model(
-        place, head, dropout=config.dropout, read=ids_read(features, tokenizer) if features else None
-    )
+    read = ids_read(features, tokenizer) if features else None
+    return pretrained_model(place, head, dropout=config.dropout, read=read, tokenizer=tokenizer)

@@ -11,7 +11,11 @@ from lmkit.kinds.model import HeadKind, ModelConfig
 
 
 class PretrainedModelConfig(ModelConfig):
-    """An encoder of the transformers library (BERT, RoBERTa, DistilBERT, …) with its pretrained weights."""
+    """A model of the transformers library (BERT, RoBERTa, XLNet, GPT-2, BART, …) with its pretrained weights.
+
+    Its head is new, drawn from the seed, unless the weights were saved with one for labels of the same names. That head
+    is kept, its labels put into the data's order, and a line says so.
+    """
 
     use: Literal["pretrained"]
 
