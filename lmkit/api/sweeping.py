@@ -26,13 +26,13 @@ from lmkit.sweep.jobs import confirm_job, trial_jobs
 from lmkit.sweep.journal import JOURNAL, read_trials
 from lmkit.sweep.load import LoadedSweep
 from lmkit.sweep.local import LocalExecutor
+from lmkit.sweep.searching import build_search
 from lmkit.sweep.seeds import confirm_seeds, repeat_seeds
 from lmkit.sweep.standing import FailedConfirmation, Standing, failed_confirmations, read_standing
 from lmkit.sweep.trials import Trial, best_trials
 from lmkit.workers.mirrors import start_mirrors
 
 if TYPE_CHECKING:
-    from lmkit.kinds.search import Search
     from lmkit.plugins import Plugins
     from lmkit.records.changes import Change
     from lmkit.sweep.winners import Winners
@@ -134,7 +134,7 @@ def first_points(loaded: LoadedSweep, count: int) -> list[dict[str, Any]]:
     """The settings of the first trials of a sweep, as far as they depend on no result."""
     from lmkit.kinds.search import History
 
-    search = _search(loaded, installed_plugins())
+    search = build_search(loaded.sweep, loaded.space, loaded.direction, installed_plugins().catalog)
     found = []
     for number in range(count):
         settings = search(number, History())
@@ -181,7 +181,7 @@ def _run_sweep(loaded: LoadedSweep, folder: Path, retry_failed: bool, progress: 
         try:
             controller = Controller(
                 folder,
-                _search(loaded, plugins),
+                build_search(sweep, loaded.space, loaded.direction, plugins.catalog),
                 lambda number, settings: trial_jobs(loaded, plugins.catalog, number, settings),
                 executor,
                 spec.direction,
@@ -231,12 +231,6 @@ def _confirm(
         drop=lambda run: _drop_models(folder, [run]),
         retry_failed=retry_failed,
     )
-
-
-def _search(loaded: LoadedSweep, plugins: Plugins) -> Search:
-    sweep, space, direction = loaded.sweep, loaded.space, loaded.direction
-    search: Search = plugins.catalog.build("search", sweep.search, space=space, seed=sweep.seed, direction=direction)
-    return search
 
 
 def search_position(board: Board, trials: int | None) -> Position:

@@ -13,7 +13,7 @@ from lmkit.catalog import Catalog
 from lmkit.component import ComponentConfig
 from lmkit.errors import Fault, Place, RecipeError
 from lmkit.kinds.data import splits_of
-from lmkit.kinds.search import Direction, History, Search, SearchConfig, Space
+from lmkit.kinds.search import Direction, History, SearchConfig, Space
 from lmkit.recipe.blocks import BlockReader
 from lmkit.recipe.document import Node, read_document
 from lmkit.recipe.layers import COMMAND_LINE, EXTENDS, layered, merge, override
@@ -21,6 +21,7 @@ from lmkit.recipe.load import ordered, read_tree
 from lmkit.recipe.schema import CORE, Recipe
 from lmkit.spelling import nearest
 from lmkit.sweep.schema import ObjectiveConfig, Sweep
+from lmkit.sweep.searching import build_search
 from lmkit.sweep.space import as_node, candidates, options, read_dimension
 
 MARKS = ("space", "search", "recipe")
@@ -271,7 +272,7 @@ class SweepReader(BlockReader):
 
     def _first_points(self, sweep: Sweep, space: Space, direction: Direction, recipe: Node, written: Node) -> None:
         """Faults of values that are right each by itself, and not together."""
-        search: Search = self.catalog.build("search", sweep.search, space=space, seed=sweep.seed, direction=direction)
+        search = build_search(sweep, space, direction, self.catalog)
         known: list[Fault] = []
         for number in range(TRIED):
             settings = search(number, History())

@@ -53,6 +53,11 @@ from lmkit.plugins import load_plugins
 from lmkit.plugins.cost import HEAVY
 from lmkit.pretrained import pretrained_tokenizer
 from lmkit.recipe.words import setting_docstrings
+from lmkit.records.accounts import read_accounts
+from lmkit.records.metrics import MetricsWriter
+from lmkit.records.record import RunRecord
+from lmkit.records.store import METRICS, RECIPE, write_record
+from lmkit.workers.feeding import feed_trackers
 
 OFFERS: dict[str, tuple[str, ...]] = {
     "data": ("seed", "folder"),
@@ -698,6 +703,22 @@ class TrackerContract:
 
         assert self._started(run_folder).cursor() == 0  # none of these is a row
 
+    def test_the_mirror_feeds_it_to_its_end(self, run_folder: Path) -> None:
+        """The calls of a whole run, in their order: `finish` is the last."""
+        writer = MetricsWriter(run_folder / METRICS)
+        for row in self._rows(0, 3):
+            writer.write(row["step"], row["epoch"], row["stage"], {"train/loss": row["train/loss"]})
+        writer.close()
+        (run_folder / RECIPE).write_text(json.dumps(self._recipe()))
+        ended: dict[str, Any] = {"started": "2026-03-01T10:15:00Z", "seed": 0, "stages": ("train",)}
+        write_record(run_folder, RunRecord(id=run_folder.name, name="films", state="finished", **ended))
+
+        name = self.component.name
+        feed_trackers(run_folder, [(name, self._built(run_folder))], lambda: False, patience=30, again=False)
+
+        (account,) = read_accounts(run_folder)
+        assert (account.error, account.complete, account.rows) == (None, True, 3)
+
     def test_it_imports_no_torch(self, run_folder: Path) -> None:
         module = self.component.load().__module__
         program = f"import {module}, sys; print(*{{'torch', 'transformers', 'pytorch_lightning'}} & set(sys.modules))"
@@ -713,10 +734,14 @@ class TrackerContract:
         (folder / "trackers").mkdir(parents=True)
         return folder
 
-    def _started(self, run_folder: Path) -> Tracker:
+    def _built(self, run_folder: Path) -> Tracker:
         config = self.component.config.model_validate({"use": self.component.name, **self.settings})
         offered = {"run_folder": run_folder, "run_name": "films", "folder": run_folder.parent, "insist": False}
         tracker: Tracker = build(self.component, config, **offered)
+        return tracker
+
+    def _started(self, run_folder: Path) -> Tracker:
+        tracker = self._built(run_folder)
         tracker.start(self._recipe())
         return tracker
 

@@ -12,9 +12,14 @@ from typing import Any
 import pytest
 
 from lmkit import load_recipe, run_recipe
+from lmkit.api.reading import read_sweep_of
 from lmkit.cli.main import main
 from lmkit.errors import DataError, PluginError
+from lmkit.kinds.search import History
+from lmkit.plugins import installed_plugins
 from lmkit.plugins.installed import add_plugin_file
+from lmkit.sweep.searching import build_search
+from lmkit.workers.answered import AnsweredTracker
 
 WRONG = """
 import os
@@ -27,8 +32,10 @@ from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.model import Head, ModelConfig, Output
 from lmkit.kinds.optimizer import OptimizerConfig
 from lmkit.kinds.scheduler import SchedulerConfig
+from lmkit.kinds.search import SearchConfig
 from lmkit.kinds.task import Column, Features, Ragged, TaskConfig
 from lmkit.kinds.tokenizer import Tokenizer, TokenizerConfig
+from lmkit.kinds.tracker import TrackerConfig
 from lmkit.kinds.transform import TransformConfig
 
 
@@ -308,6 +315,49 @@ class Metric:
         return {"seen": {1, 2}} if self.wrong == "a set in the table" else {"seen": total.tolist()}
 
 
+def build_search(config, *, space, seed):
+    def search(number, history):
+        match config.wrong:
+            case "raises":
+                raise StopIteration("no more")  # search raises
+            case "a list":
+                return [1]
+            case "other settings":
+                return {"train.epochs": 2}
+            case "settings of numpy":
+                import numpy as np
+
+                return {"train.steps": np.int64(2)}
+            case "infinite":
+                return {"train.steps": float("inf")}
+        return {"train.steps": 1 + number} if number < 2 else None
+
+    return 7 if config.wrong == "a number" else search
+
+
+class Tracker:
+    def __init__(self, config):
+        self.wrong = config.wrong
+
+    def cursor(self):
+        return "0" if self.wrong == "a text as cursor" else 0
+
+    def log(self, *arguments, **named):
+        raise TimeoutError("no server")  # log raises
+
+    start = table = artifact = finish = log
+
+
+@hookimpl
+def provide_searches():
+    return [Component(config(SearchConfig, "wrong-search"), build=build_search)]
+
+
+@hookimpl
+def provide_trackers():
+    return [Component(config(TrackerConfig, "wrong-tracker"), build=Tracker)]
+
+
 @hookimpl
 def provide_data():
     return [Component(config(DataConfig, "wrong-data"), build=build_source)]
@@ -496,6 +546,57 @@ def test_a_wrong_value_is_reported_with_plugin_component_and_line(
     assert told.startswith(f"{kind} 'wrong-{kind}' of wrong.py "), told
     assert RETURNED[kind, wrong] in told
     assert re.search(rf"\({re.escape(str(plugin))}:\d+\)", told), told
+
+
+SEARCHES = {
+    "a number": "was built as a int, which is no function of a trial's number",
+    "raises": "failed ({file}:{line}): StopIteration: no more",
+    "a list": "returned [1] for trial 0; the space has train.steps",
+    "other settings": "returned settings of train.epochs for trial 0; the space has train.steps",
+    "settings of numpy": "returned settings for trial 0 that cannot be written as JSON: Object of type int64",
+    "infinite": "returned settings for trial 0 that cannot be written as JSON: Out of range float values",
+}
+
+
+@pytest.mark.parametrize("wrong", SEARCHES)
+def test_a_wrong_search_is_reported_before_anything_is_tried(plugin: Path, wrong: str) -> None:
+    line = next(number for number, line in enumerate(WRONG.splitlines(), 1) if line.endswith("# search raises"))
+    search = json.dumps({"use": "wrong-search", "wrong": wrong})
+
+    with pytest.raises(PluginError) as raised:
+        read_sweep_of(plugin.with_suffix(".yaml"), search, ["train.steps=[1, 2]"])
+
+    told = SEARCHES[wrong].format(file=plugin, line=line)
+    assert str(raised.value).startswith(f"search 'wrong-search' of wrong.py {told}")
+    assert str(plugin) in str(raised.value)
+
+
+def test_a_sound_search_is_let_be(plugin: Path) -> None:
+    loaded = read_sweep_of(plugin.with_suffix(".yaml"), "wrong-search", ["train.steps=[1, 2]"])
+
+    search = build_search(loaded.sweep, loaded.space, "max", installed_plugins().catalog)
+
+    assert [search(number, History()) for number in range(3)] == [{"train.steps": 1}, {"train.steps": 2}, None]
+
+
+def test_a_wrong_tracker_is_named_in_its_account(plugin: Path, tmp_path: Path) -> None:
+    catalog = installed_plugins().catalog
+    config = catalog.find("tracker", "wrong-tracker").component.config
+    line = next(number for number, line in enumerate(WRONG.splitlines(), 1) if line.endswith("# log raises"))
+
+    def tracker(wrong: str) -> AnsweredTracker:
+        built = catalog.build("tracker", config.model_validate({"use": "wrong-tracker", "wrong": wrong}))
+        return AnsweredTracker(built, catalog.answering("tracker", "wrong-tracker"))
+
+    whole = rf"tracker 'wrong-tracker' of wrong\.py failed \({re.escape(str(plugin))}:{line}\): TimeoutError: no server"
+    with pytest.raises(PluginError, match=whole):
+        tracker("").log([])
+    with pytest.raises(PluginError, match=whole.replace(f":{line}", r":\d+")):
+        tracker("").artifact("model", tmp_path)
+    with pytest.raises(PluginError, match="returned '0' as its `cursor`; expected how many rows it holds"):
+        tracker("a text as cursor").cursor()
+    with pytest.raises(PluginError, match="has no method `start`"):
+        AnsweredTracker(object(), catalog.answering("tracker", "wrong-tracker"))  # type: ignore[arg-type]
 
 
 def test_an_error_at_an_answer_is_reported_and_logged_with_its_traceback(

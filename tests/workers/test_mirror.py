@@ -165,6 +165,29 @@ def test_a_tracker_is_given_every_row_while_the_run_lasts_and_the_results_at_its
     assert account(run_folder, "notebook") == {"complete": True, "error": None, "process": os.getpid(), "rows": 4}
 
 
+class Strict(Notebook):
+    """A tracker that breaks when it is called after `finish`, as its protocol allows."""
+
+    def __getattribute__(self, name: str) -> Any:
+        method = object.__getattribute__(self, name)
+        if name in ("start", "cursor", "log", "table", "artifact", "finish"):
+            assert object.__getattribute__(self, "summary") is None, f"{name} was called after finish"
+        return method
+
+
+@pytest.mark.parametrize("state", ["finished", "failed", "running"])
+@pytest.mark.parametrize("rows", [0, 3])
+def test_nothing_is_asked_of_a_tracker_after_its_end(run_folder: Path, state: State, rows: int) -> None:
+    write_rows(run_folder, range(rows))
+    write_predictions(run_folder, 2)
+    record(run_folder, state)
+
+    feed_trackers(run_folder, [("strict", Strict())], over, poll=0.02, patience=1)
+
+    found = account(run_folder, "strict")
+    assert (found["error"], found["complete"], found["rows"]) == (None, True, rows)
+
+
 @pytest.mark.parametrize(
     ("state", "told"), [("failed", "failed"), ("interrupted", "interrupted"), ("running", "killed")]
 )
