@@ -1,23 +1,37 @@
-"""The cache: what was made of data, by sort and by a hash of all that went into it; made once, then read."""
+"""The cache: what was made of data, by sort and by a hash of all that went into it; made once, then read.
+
+Each entry ends in a checksum of its content. It is verified whenever the entry is opened, so that a flipped bit
+makes an entry be made again instead of changing numbers.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import time
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lmkit.records.files import disk_errors, write_atomic
 
-FORMAT = 1
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LOG = logging.getLogger("lmkit")
+
+FORMAT = 2
 
 ROWS, TOKENIZERS, FEATURES = MADE = ("rows", "tokenizers", "features")
 """The folders of what lmkit makes, which it makes again. Plugins may keep other things beside them."""
 
 LOCK = ".lock"
+
+CHECKSUM = 32
+"""The length of the checksum at the end of each entry, in bytes."""
 
 Made = TypeVar("Made")
 
@@ -45,32 +59,76 @@ def cache_folder() -> Path:
 def cached(
     sort: str,
     name: str,
-    read: Callable[[Path], Made | None],
+    read: Callable[[pa.Buffer], Made | None],
     make: Callable[[], Made],
     writer: Callable[[Made], Callable[[Path], None] | None],
 ) -> tuple[Made, bool]:
-    """What is stored under `name`, and whether it was there; where not, one process makes and stores it.
+    """Return what is stored under `name`, and whether it was there. If it is missing, one process makes and stores it.
 
-    `read` gives None where nothing is there or it is damaged. `writer` gives what writes a value to a path, or None
-    for a value that cannot be kept.
+    `read` gets an entry's content, memory-mapped and verified, and returns None if it cannot use it. `writer` returns
+    what writes a value to a path, or None for a value that cannot be kept. An entry that is damaged is made again, and
+    a line says so.
     """
+    path = cache_folder() / sort / name
+    if (found := _stored(path, read)) is not None:
+        with suppress(OSError):
+            os.utime(path)  # it was used, which `clear_cache` goes by
+        return found, True
+    with _locked(path):
+        if (found := _stored(path, read)) is not None:
+            return found, True
+        if os.path.lexists(path):
+            LOG.warning("the cache entry %s is damaged or cannot be read; making it again", path)
+        made = make()
+        if (write := writer(made)) is not None:
+            write_atomic(path, partial(_write_checked, write=write))
+        return made, False
+
+
+def checksum(content: Any) -> bytes:
+    """Return a hash of bytes, as 32 hexadecimal digits: about ten times as fast as the standard library's."""
+    from xxhash import xxh3_128_hexdigest
+
+    return xxh3_128_hexdigest(content).encode()
+
+
+def _stored(path: Path, read: Callable[[pa.Buffer], Made | None]) -> Made | None:
+    """Return the entry's value; None if it is missing, cannot be read, or has another checksum than it was given."""
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(path)) as file:
+            whole = file.read_buffer()
+    except (OSError, pa.ArrowException):
+        return None
+    content = whole.slice(0, max(0, whole.size - CHECKSUM))
+    return read(content) if checksum(content) == whole.slice(content.size).to_pybytes() else None
+
+
+def _write_checked(path: Path, write: Callable[[Path], None]) -> None:
+    """Write an entry's content, then its checksum."""
+    import pyarrow as pa
+
+    write(path)
+    with pa.memory_map(str(path)) as file:
+        end = checksum(file.read_buffer())
+    with path.open("ab") as stream:
+        stream.write(end)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of an entry. Errors of what is done meanwhile are not the cache's, and pass as they are."""
     from filelock import FileLock
 
-    folder = cache_folder() / sort
-    path = folder / name
-    with disk_errors(folder):
-        if (found := read(path)) is not None:
-            with suppress(OSError):
-                os.utime(path)  # it was used, which `clear_cache` goes by
-            return found, True
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(LOCK)):
-            if (found := read(path)) is not None:
-                return found, True
-            made = make()
-            if (write := writer(made)) is not None:
-                write_atomic(path, write)
-            return made, False
+    lock = FileLock(path.with_suffix(LOCK))
+    with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def list_cache() -> list[Kept]:

@@ -46,10 +46,10 @@ def _write(path: Path, features: Features) -> None:
         writer.write_table(table, max_chunksize=max(1, table.num_rows))
 
 
-def _read(path: Path) -> Features | None:
-    """The stored features, memory-mapped; None where there are none or they are damaged."""
+def _read(content: pa.Buffer) -> Features | None:
+    """Return the stored features, memory-mapped; None where these are not such features as this lmkit writes."""
     try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all().combine_chunks()
+        table = pa.ipc.open_file(pa.BufferReader(content)).read_all().combine_chunks()
         columns: dict[str, Ragged | NDArray[np.int64]] = {}
         for name in table.column_names:
             kind, _, rest = name.partition(":")

@@ -91,10 +91,10 @@ def _write(path: Path, rows: Rows) -> None:
                 stream.write_table(table)
 
 
-def _read(path: Path) -> Rows | None:
-    """The stored rows, memory-mapped; None where there are none or they are damaged."""
+def _read(content: pa.Buffer) -> Rows | None:
+    """Return the stored rows, memory-mapped; None where these are not such rows as this lmkit writes."""
     try:
-        file = pa.memory_map(str(path))
+        file = pa.BufferReader(content)
         about = pa.ipc.open_stream(file).read_all().schema.metadata[ABOUT]
         told = json.loads(about)
         splits = {name: pa.ipc.open_stream(file).read_all() for name in told["splits"]}

@@ -21,6 +21,8 @@ from lmkit.data.sources import described
 from lmkit.kinds.tokenizer import Tokenizer, TokenizerConfig
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lmkit.plugins import Plugins
     from lmkit.recipe.schema import Recipe
 
@@ -162,18 +164,12 @@ def _writer(tokenizer: Tokenizer) -> Callable[[Path], None] | None:
 
 
 def _write(path: Path, content: str) -> None:
-    path.write_text(json.dumps({"digest": _digest(content), "tokenizer": content}), encoding="utf-8")
+    path.write_text(content, encoding="utf-8")
 
 
-def _read(path: Path) -> Tokenizer | None:
-    """The stored tokenizer; None where there is none or it is damaged."""
+def _read(content: pa.Buffer) -> Tokenizer | None:
+    """Return the stored tokenizer; None where it is not such a one as this lmkit writes."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        content = value["tokenizer"]
-        return Tokenizer.from_json(content) if value["digest"] == _digest(content) else None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return Tokenizer.from_json(str(content, "utf-8"))
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
-
-
-def _digest(content: str) -> str:
-    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()

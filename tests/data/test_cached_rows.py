@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -135,19 +136,71 @@ def test_another_version_of_a_plugin_reads_anew(folder: Path, plugins: Plugins, 
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"junk" * 99]
+    "damage",
+    [
+        pytest.param(lambda content: content[: len(content) // 2], id="half"),
+        pytest.param(lambda _: b"", id="empty"),
+        pytest.param(lambda _: b"junk" * 99, id="junk"),
+        pytest.param(lambda content: content.replace(b"text 7", b"text 6"), id="another row"),
+        pytest.param(lambda content: content.replace(b'"train"', b'"tRain"'), id="another split"),
+        pytest.param(lambda content: content[:-1] + bytes([content[-1] ^ 1]), id="another checksum"),
+    ],
 )
-def test_a_damaged_entry_is_made_again(
-    folder: Path, plugins: Plugins, reads: list[int], damage: Callable[[bytes], bytes]
+def test_a_damaged_entry_is_made_again_and_a_line_says_so(
+    folder: Path,
+    plugins: Plugins,
+    reads: list[int],
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[bytes], bytes],
 ) -> None:
     first = prepared(folder, plugins)
     (entry,) = (cache_folder() / "rows").glob("*.arrow")
     whole = entry.read_bytes()
+    assert damage(whole) != whole
     entry.write_bytes(damage(whole))
 
     assert prepared(folder, plugins) == first
     assert len(reads) == 2
     assert entry.read_bytes() == whole
+    assert caplog.messages == [f"the cache entry {entry} is damaged or cannot be read; making it again"]
+
+
+def test_an_entry_that_may_not_be_read_is_made_again(
+    folder: Path, plugins: Plugins, reads: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    first = prepared(folder, plugins)
+    (entry,) = (cache_folder() / "rows").glob("*.arrow")
+    entry.unlink()
+    entry.symlink_to("nowhere")
+
+    assert prepared(folder, plugins) == first
+    assert len(reads) == 2
+    assert len(caplog.messages) == 1
+
+
+def test_a_file_changed_behind_its_old_size_and_time_gives_its_own_rows_and_their_hash(
+    folder: Path, plugins: Plugins
+) -> None:
+    first = prepared(folder, plugins)
+    rows = folder / "rows.csv"
+    state = rows.stat()
+    rows.write_text(rows.read_text().replace("text ", "word "))
+    os.utime(rows, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+    changed, again = (prepared(folder, plugins) for _ in range(2))
+
+    assert all(text.startswith("word") for text in changed.splits["train"]["text"].to_pylist())
+    assert changed.content != first.content
+    assert again == changed
+    path = folder / "recipe.yaml"
+    assert again.content == prepare_rows(load_recipe(path, (), plugins.catalog), folder, plugins.catalog).content
+
+
+def test_an_equal_file_with_another_time_gives_rows_of_the_same_hash(folder: Path, plugins: Plugins) -> None:
+    first = prepared(folder, plugins)
+    os.utime(folder / "rows.csv", (0, 0))
+
+    assert prepared(folder, plugins).content == first.content
 
 
 def test_rows_that_are_refused_are_refused_each_time(folder: Path, plugins: Plugins, reads: list[int]) -> None:

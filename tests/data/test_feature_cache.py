@@ -58,6 +58,12 @@ def assert_equal(found: Features, made: Features) -> None:
             np.testing.assert_array_equal(mine, theirs)
 
 
+def flipped(content: bytes, place: float) -> bytes:
+    """The content with a bit of one byte flipped: a token id, an offset or a length becomes absurd, if it is that."""
+    at = int(len(content) * place)
+    return content[:at] + bytes([content[at] ^ 64]) + content[at + 1 :]
+
+
 class Counted:
     """Makes features, and counts how often."""
 
@@ -205,6 +211,8 @@ def test_a_cleared_cache_is_made_again() -> None:
         pytest.param(lambda content: b"\0" * len(content), id="noughts"),
         pytest.param(lambda content: content[:-200] + b"\0" * 150 + content[-50:], id="a damaged footer"),
         pytest.param(lambda content: content.replace(b"weight", b"w3ight"), id="a column renamed"),
+        pytest.param(lambda content: flipped(content, 1 / 3), id="a flipped bit"),
+        pytest.param(lambda content: flipped(content, 1 / 2), id="another flipped bit"),
         pytest.param(lambda content: b"this is no Arrow file" * 100, id="another format"),
     ],
 )

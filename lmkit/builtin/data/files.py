@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lmkit.builtin.data.config import ArrowConfig, CsvConfig, JsonlConfig, ParquetConfig, PathsConfig
 from lmkit.builtin.data.opening import opened
 from lmkit.errors import DataError
+from lmkit.kinds.data import file_identity
 from lmkit.kinds.rows import csv_tables, jsonl_tables, read_csv, read_jsonl
 
 if TYPE_CHECKING:
@@ -122,11 +123,10 @@ class FileSource:
         self._read_little = read_little
 
     def fingerprint(self) -> str:
-        """Changes with a file's name, size or time of change."""
+        """Changes with a file's name or content."""
         found = hashlib.blake2b(self._config.model_dump_json().encode(), digest_size=16)
         for path in (path for paths in self._paths().values() for path in paths):
-            state = path.stat()
-            found.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}".encode())
+            found.update(file_identity(path).encode())
         return found.hexdigest()
 
     def load(self) -> pa.Table | Mapping[str, pa.Table]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmkit.builtin.data.hub_config import SAVED_SPLITS, SAVED_STATE, HubConfig
 from lmkit.errors import DataError, LmkitError, PluginError, ResourceError
-from lmkit.kinds.data import SPLITS
+from lmkit.kinds.data import SPLITS, file_identity
 from lmkit.offline import NO, offline_by
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ class HubSource:
         found = hashlib.blake2b(self._config.model_dump_json().encode(), digest_size=16)
         if self._folder.is_dir():
             for path in sorted(path for path in self._folder.rglob("*") if path.is_file()):
-                state = path.stat()
-                found.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}".encode())
+                found.update(file_identity(path).encode())
         else:
             found.update(str(self._builder.hash).encode())
         return found.hexdigest()
@@ -66,7 +65,11 @@ class HubSource:
             raise DataError(f"{self._folder} is a folder; data.revision is of datasets on the hub")
         with self._library() as datasets:
             if not any((self._folder / name).is_file() for name in (SAVED_SPLITS, SAVED_STATE)):
-                return self._by_split(datasets.load_dataset(str(self._folder.resolve()), self._config.config))
+                # The library's own cache goes by times of change, which a copy can put back.
+                again = datasets.DownloadMode.FORCE_REDOWNLOAD
+                return self._by_split(
+                    datasets.load_dataset(str(self._folder.resolve()), self._config.config, download_mode=again)
+                )
             if self._config.config is not None:
                 raise DataError(f"{self._folder} was saved as one configuration; leave data.config out")
             return self._by_split(datasets.load_from_disk(str(self._folder)))

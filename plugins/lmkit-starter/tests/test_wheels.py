@@ -262,8 +262,15 @@ class TestExtraction:
         assert extracted(PARCEL, sha256, self.WANTED) == folder
         assert (folder / self.WANTED[1]).stat().st_mtime_ns == written
 
-    @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"w" * 2999)])
-    def test_is_done_again_where_a_member_is_missing_or_cut_short(
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            Path.unlink,
+            lambda path: path.write_bytes(b"w" * 2999),
+            lambda path: path.write_bytes(b"w" * 1500 + b"v" + b"w" * 1499),
+        ],
+    )
+    def test_is_done_again_where_a_member_is_missing_cut_short_or_has_a_flipped_bit(
         self, sha256: str, damage: Callable[[Path], object], cache: Path
     ) -> None:
         folder = extracted(PARCEL, sha256, self.WANTED)

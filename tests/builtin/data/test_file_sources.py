@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +149,48 @@ def test_the_fingerprint_changes_with_any_file_and_setting_and_reads_no_rows(tmp
     train.write_text("this is\nno, table\nat all\n")
     os.utime(train, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert source(config, tmp_path).fingerprint() != changed
+
+
+def cp_p(path: Path, content: str) -> None:
+    """Write over the file and put its times back, as `cp -p`, `tar` and `touch -r` do."""
+    state = path.stat()
+    path.write_text(content)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def rsync_t(path: Path, content: str) -> None:
+    """Write another file with the same times and give it the name, as `rsync -t` does."""
+    state = path.stat()
+    path.with_suffix(".new").write_text(content)
+    os.utime(path.with_suffix(".new"), ns=(state.st_atime_ns, state.st_mtime_ns))
+    path.with_suffix(".new").replace(path)
+
+
+def turn_link(path: Path, content: str) -> None:
+    """Put a link in the file's place that leads to another file of the same times."""
+    state = path.stat()
+    path.with_suffix(".other").write_text(content)
+    os.utime(path.with_suffix(".other"), ns=(state.st_atime_ns, state.st_mtime_ns))
+    path.unlink()
+    path.symlink_to(path.with_suffix(".other"))
+
+
+@pytest.mark.parametrize("change", [cp_p, rsync_t, turn_link])
+@pytest.mark.parametrize("path", ["b.csv", "*.csv", ("a.csv", "b.csv")])
+def test_another_content_of_equal_size_and_time_has_another_fingerprint(
+    tmp_path: Path, change: Callable[[Path, str], None], path: str | tuple[str, ...]
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("text,label\nfine,pos\n")
+    first = source(csv_config(path=path), tmp_path).fingerprint()
+    before = (tmp_path / "b.csv").stat()
+    time.sleep(0.02)  # file systems' clocks tick some hundred times a second
+
+    change(tmp_path / "b.csv", "text,label\nfine,neg\n")
+
+    after = (tmp_path / "b.csv").stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert source(csv_config(path=path), tmp_path).fingerprint() != first
 
 
 def test_a_folder_given_for_a_file_is_told_with_the_files_in_it(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -175,6 +176,23 @@ def test_a_folder_of_parquet_files_is_read_again_when_it_changes(tmp_path: Path,
     }
     assert again["train"].to_pydict() == {"text": ["x", "y"]}
     assert hub_source(tmp_path, "files").fingerprint() != first
+
+
+def test_a_file_of_a_folder_that_changes_behind_its_old_size_and_time_is_read_again(
+    tmp_path: Path, datasets: ModuleType
+) -> None:
+    (tmp_path / "files").mkdir()
+    file = tmp_path / "files" / "train.csv"
+    file.write_text("text,label\nfine,pos\n")
+    first = hub_source(tmp_path, "files")
+    before, state = first.fingerprint(), file.stat()
+    assert first.load().column("label").to_pylist() == ["pos"]  # type: ignore[union-attr]
+
+    file.write_text("text,label\nfine,neg\n")
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+    assert hub_source(tmp_path, "files").load().column("label").to_pylist() == ["neg"]  # type: ignore[union-attr]
+    assert hub_source(tmp_path, "files").fingerprint() != before
 
 
 @pytest.fixture
