@@ -18,8 +18,9 @@ import lmkit
 from lmkit.catalog import BUILTIN
 from lmkit.component import Component
 from lmkit.kinds import KINDS
+from lmkit.kinds.heads import Head, Seq2SeqHead, SequenceHead
 from lmkit.kinds.metric import Columns, MetricConfig
-from lmkit.kinds.model import Batch, Head, ModelConfig, Output
+from lmkit.kinds.model import Batch, ModelConfig, Output
 from lmkit.kinds.optimizer import OptimizerConfig
 from lmkit.kinds.perturbation import Perturbation, PerturbationConfig
 from lmkit.kinds.scheduler import SchedulerConfig
@@ -250,7 +251,7 @@ class TestLstm(ModelContract):
 class TestEncoderDecoder(ModelContract):
     component = builtin("model", "encoder-decoder")
     settings = {"encoder_layers": 1, "decoder_layers": 1, "width": 16, "heads": 2}
-    heads = ("generation",)
+    heads = (Seq2SeqHead(),)
 
 
 class TestAdam(OptimizerContract):
@@ -523,7 +524,7 @@ def test_the_contract_of_models_notices(fault: str, noticed_by: str, tmp_path: P
     class Contract(ModelContract):
         component = Component(LeakyConfig, build=f"{__name__}:build_leaky")
         settings = {"fault": fault}
-        heads = ("sequence",)
+        heads = (SequenceHead(("no", "yes", "maybe")),)
 
     tokenizer = Contract.tokenizer.__wrapped__(Contract())  # type: ignore[attr-defined]
     assert noticed(Contract(), noticed_by, tokenizer, tmp_path)

@@ -4,7 +4,7 @@ A builder is offered `tokenizer`, `target_tokenizer` (the same one where a recip
 `features` (those of the training rows) and the recipe's `folder`; it returns a `torch.nn.Module` with
 `forward(batch) -> Output`.
 
-A model for a `generation` head also has `encode(batch) -> cache` and `step(ids, cache) -> (logits, cache)`,
+A model for a sequence-to-sequence head also has `encode(batch) -> cache` and `step(ids, cache) -> (logits, cache)`,
 so that text can be generated token by token. One that can recompute activations has
 `gradient_checkpointing_enable()`. One may have `shards()`, the modules that `strategy: fsdp` divides among
 the ranks one by one, whose weights nothing but their own forward reads; by default these are the members of its
@@ -18,9 +18,10 @@ are loaded into what it returns. A model with a file format of its own has `save
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from lmkit.component import ComponentConfig
+from lmkit.kinds.heads import Head
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,24 +33,11 @@ Batch = dict[str, "Tensor"]
 a token is; `labels` (B,) or (B, T) for tasks with labels; `target_ids` (B, U) for tasks that generate text."""
 
 
-HeadKind = Literal["sequence", "token", "generation"]
-
-
 class ModelConfig(ComponentConfig):
     """What every model's settings have in common: nothing yet but their name."""
 
-    head_kinds: ClassVar[tuple[HeadKind, ...]] = ()
-    """The heads that the model can have, so that a recipe is told at once of a task that needs another; left
-    empty, it is tried."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What a model ends with: scores for a whole text, for each token, or for the next token."""
-
-    kind: HeadKind
-    labels: tuple[str, ...] = ()
-    """The names of the classes, in the order of the scores; empty for generation."""
+    head_types: ClassVar[tuple[type[Head], ...]] = ()
+    """The heads that the model can have. A recipe whose task needs another is a fault. Empty: any is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +45,7 @@ class Output:
     """What a model returns."""
 
     logits: Tensor
-    """(B, C) for a sequence head, (B, T, C) for a token head, (B, U - 1, V) for generation:
-    there, position i scores token i + 1 of `target_ids`."""
+    """The scores, in the shape that the head needs: (B, C) for a sequence head, (B, T, C) for a token head."""
     hidden: Tensor | None = None
     """(B, T, D) the last layer's states, where the model has them to give."""
 

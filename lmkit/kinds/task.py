@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 from pydantic import Field
 
 from lmkit.component import ComponentConfig
+from lmkit.kinds.heads import Head
 from lmkit.kinds.metric import PREDICTION, Answer
-from lmkit.kinds.model import Batch, Head, HeadKind, Output
+from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class TaskConfig(ComponentConfig):
     metrics: ClassVar[tuple[str, ...]] = ()
     """The metrics used when a recipe names none; the best checkpoint goes by the first measure."""
 
-    head_kind: ClassVar[HeadKind | None] = None
+    head_type: ClassVar[type[Head] | None] = None
     """What the model has to end with."""
 
     answer: ClassVar[Answer | None] = None

@@ -9,8 +9,9 @@ from pydantic import BaseModel
 
 from lmkit.component import ComponentConfig, Settings
 from lmkit.errors import LmkitError
+from lmkit.kinds.heads import Head
 from lmkit.kinds.metric import Answer, Direction, MetricConfig
-from lmkit.kinds.model import HeadKind, ModelConfig
+from lmkit.kinds.model import ModelConfig
 from lmkit.kinds.task import Column, TaskConfig
 from lmkit.kinds.transform import Changed, TransformConfig
 
@@ -19,7 +20,7 @@ def check_declarations(config: type[ComponentConfig]) -> None:
     """Raises LmkitError for a declaration that is none: a text for a tuple, a name that nothing has."""
     _check_renamed(config)
     if issubclass(config, ModelConfig):
-        _check_words(config, "head_kinds", get_args(HeadKind))
+        _check_types(config, "head_types", config.head_types, Head)
     if issubclass(config, MetricConfig):
         _check_tuple(config, "reads", str)
         _check_words(config, "answers", get_args(Answer))
@@ -30,7 +31,7 @@ def check_declarations(config: type[ComponentConfig]) -> None:
         _check_tuple(config, "columns", Column)
         _check_tuple(config, "metrics", str)
         _check_tuple(config, "predicts", str)
-        _check_word(config, "head_kind", (*get_args(HeadKind), None))
+        _check_types(config, "head_type", () if config.head_type is None else (config.head_type,), Head)
         _check_word(config, "answer", (*get_args(Answer), None))
 
 
@@ -57,6 +58,12 @@ def _check_word(config: type[BaseModel], name: str, known: Sequence[Any]) -> Non
 def _refuse_unknown(config: type[BaseModel], name: str, word: Any, known: Sequence[Any]) -> None:
     if word not in known:
         raise LmkitError(f"{config.__qualname__}.{name} has {word!r}; there are {', '.join(map(repr, known))}")
+
+
+def _check_types(config: type[BaseModel], name: str, types: Any, base: type) -> None:
+    if not isinstance(types, tuple) or not all(isinstance(one, type) and issubclass(one, base) for one in types):
+        shown = f"{getattr(config, name)!r:.60}"
+        raise LmkitError(f"{config.__qualname__}.{name} is {shown}; expected types of {base.__name__}")
 
 
 def _check_tuple(config: type[BaseModel], name: str, item: type) -> None:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lmkit.errors import DataError, LmkitError, PluginError, ResourceError
-from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.heads import Head, SequenceHead, TokenHead
+from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.task import Features, Ragged
 from lmkit.kinds.tokenizer import SPLITS_SPECIAL, Tokenizer
 from lmkit.offline import offline_by
@@ -133,24 +134,24 @@ def _load(
     import transformers
     from transformers import AutoConfig
 
-    classes = {"sequence": "AutoModelForSequenceClassification", "token": "AutoModelForTokenClassification"}
-    if head.kind not in classes:
-        raise PluginError(f"pretrained encoders have no {head.kind} head; use the model 'encoder-decoder'")
+    classes = {SequenceHead: "AutoModelForSequenceClassification", TokenHead: "AutoModelForTokenClassification"}
+    if type(head) not in classes:
+        raise PluginError(f"pretrained encoders have no {head.name} head; use the model 'encoder-decoder'")
     with _loading(folder):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     if "/" in str(config._attn_implementation):
         raise DataError(f"{folder / 'config.json'} names code of the hub for attention, which is never run")
-    kind: Any = getattr(transformers, classes[head.kind])
+    kind: Any = getattr(transformers, classes[type(head)])
     if type(config) not in kind._model_mapping:
         raise DataError(
             f"{folder} holds a model of the family {config.model_type}, and transformers has no class of that family "
-            f"with scores for each {'text' if head.kind == 'sequence' else 'token'}; name a model of another family"
+            f"with scores for each {'token' if head.by_token else 'text'}; name a model of another family"
         )
     saved = copy.deepcopy(config)
     config.num_labels = len(head.labels)
     config.id2label = dict(enumerate(head.labels))
     config.label2id = {label: number for number, label in enumerate(head.labels)}
-    config.problem_type = "single_label_classification" if head.kind == "sequence" else None
+    config.problem_type = None if head.by_token else "single_label_classification"
     if getattr(config, "pad_token_id", None) is None:
         config.pad_token_id = pad
     for key in ("hidden_dropout_prob", "dropout"):

@@ -12,6 +12,7 @@ from lmkit.catalog import Catalog
 from lmkit.component import ComponentConfig
 from lmkit.errors import Fault
 from lmkit.kinds.data import SPLITS, DataConfig, splits_of
+from lmkit.kinds.heads import Head
 from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.model import ModelConfig
 from lmkit.kinds.optimizer import OptimizerConfig
@@ -256,17 +257,17 @@ def _judged_split(tree: Node, validate: ValidateConfig, data: DataConfig) -> Ite
 
 def _head(tree: Node, task: TaskConfig, model: ModelConfig, catalog: Catalog) -> Iterator[Fault]:
     """A model that cannot end with what the task needs."""
-    if task.head_kind and model.head_kinds and task.head_kind not in model.head_kinds:
-        fit = [name for name in catalog.names("model") if task.head_kind in _head_kinds(catalog, name)]
+    if task.head_type and model.head_types and not issubclass(task.head_type, model.head_types):
+        fit = [name for name in catalog.names("model") if issubclass(task.head_type, _heads(catalog, name))]
         message = (
-            f"task {task.use!r} needs a model with a {task.head_kind} head; {model.use!r} has "
-            f"{' and '.join(model.head_kinds)}. With it are {', '.join(fit) or 'none installed'}"
+            f"task {task.use!r} needs a model with a {task.head_type.name} head; {model.use!r} has "
+            f"{' and '.join(head.name for head in model.head_types)}. With it are {', '.join(fit) or 'none installed'}"
         )
         yield Fault(tree.find(("model",)).place, "model", message, owner=CORE)
 
 
-def _head_kinds(catalog: Catalog, name: str) -> Sequence[str]:
-    return getattr(catalog.find("model", name).component.config, "head_kinds", ())
+def _heads(catalog: Catalog, name: str) -> tuple[type[Head], ...]:
+    return getattr(catalog.find("model", name).component.config, "head_types", ())
 
 
 def _columns(

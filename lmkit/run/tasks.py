@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from lmkit.answering import Answering
 from lmkit.data.sources import described
 from lmkit.errors import PluginError
-from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.heads import Head
+from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.task import Features, Predictions, Ragged, Task
 from lmkit.kinds.tokenizer import Tokenizer
 
@@ -36,7 +37,7 @@ class AnsweredTask:
         with answering:
             self.head, self.padding = task.head, task.padding
         if not isinstance(self.head, Head):
-            raise answering.wrong(f"has {described(self.head)} as its `head`; expected a lmkit.kinds.model.Head")
+            raise answering.wrong(f"has {described(self.head)} as its `head`; expected a lmkit.kinds.heads.Head")
         if not isinstance(self.padding, Mapping):
             raise answering.wrong(f"has {described(self.padding)} as its `padding`; expected a mapping of column to id")
 
@@ -136,24 +137,14 @@ class Forward:
         if not isinstance(output, Output) or not isinstance(output.logits, Tensor):
             got = f"an Output with {described(output.logits)}" if isinstance(output, Output) else described(output)
             raise self._wrong(model, f"returned {got}; expected a lmkit.kinds.model.Output with logits")
-        expected = self._shape(batch)
+        expected = self.head.shape(batch)
         shape = tuple(output.logits.shape)
         if len(shape) != len(expected) or any(
             size not in (None, its) for size, its in zip(expected, shape, strict=True)
         ):
             needed = ", ".join("V" if size is None else str(size) for size in expected)
-            raise self._wrong(model, f"returned logits of shape {shape}; its {self.head.kind} head needs ({needed})")
+            raise self._wrong(model, f"returned logits of shape {shape}; its {self.head.name} head needs ({needed})")
         return output
-
-    def _shape(self, batch: Batch) -> tuple[int | None, ...]:
-        """What the logits have to measure; None where any size is right."""
-        rows, length = batch["input_ids"].shape
-        if self.head.kind == "sequence":
-            return rows, len(self.head.labels) or None
-        if self.head.kind == "token":
-            return rows, length, len(self.head.labels) or None
-        targets = batch.get("target_ids")
-        return rows, None if targets is None else targets.shape[1] - 1, None
 
     def _wrong(self, model: nn.Module, what: str) -> PluginError:
         return self.answering.wrong(f"{what}, in `forward`", model.forward)

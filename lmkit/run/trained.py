@@ -152,7 +152,7 @@ def _answer_window(trained: TrainedModel, rows: pa.Table, size: int, first: int)
             batch = _on_device(collation.batch(numbers), trained.hardware)
             shape = (len(numbers), batch["input_ids"].shape[1])
             output = trained.forward(trained.model, batch)
-            mask = batch["attention_mask"] if trained.task.head.kind == "token" else None
+            mask = batch["attention_mask"] if trained.task.head.by_token else None
             if lost := lost_rows(output.logits, mask):
                 row = first + min(int(numbers[place]) for place in lost)
                 raise TrainingError(

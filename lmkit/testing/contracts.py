@@ -21,7 +21,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -31,8 +31,9 @@ from torch import Tensor, nn
 
 from lmkit.component import Component, build
 from lmkit.kinds import KINDS
+from lmkit.kinds.heads import Head, Seq2SeqHead, SequenceHead, TokenHead
 from lmkit.kinds.metric import PREDICTION, Columns, Direction, Metric, MetricConfig
-from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.perturbation import Perturbation
 from lmkit.kinds.search import (
     Choice,
@@ -73,6 +74,9 @@ OFFERS: dict[str, tuple[str, ...]] = {
     "search": ("space", "seed", "direction"),
 }
 """What the builders of each kind may ask for."""
+
+
+_LABELS = ("no", "yes", "maybe")
 
 
 class PluginContract:
@@ -377,14 +381,14 @@ class MetricContract:
 
 
 class ModelContract:
-    """Inherit, and give the component, its settings for a small model, and the kinds of heads it can have.
+    """Inherit, and give the component, its settings for a small model, and the heads it can have.
 
     A model whose weights belong to one tokenizer overrides the `tokenizer` fixture.
     """
 
     component: ClassVar[Component]
     settings: ClassVar[Mapping[str, Any]] = {}
-    heads: ClassVar[Sequence[Literal["sequence", "token", "generation"]]] = ("sequence", "token")
+    heads: ClassVar[Sequence[Head]] = (SequenceHead(_LABELS), TokenHead(_LABELS))
 
     @pytest.fixture
     def tokenizer(self) -> Tokenizer:
@@ -398,42 +402,37 @@ class ModelContract:
 
     def test_logits_have_the_shape_of_the_head(self, tokenizer: Tokenizer, tmp_path: Path) -> None:
         batch = _batch(tokenizer)
-        rows, length = batch["input_ids"].shape
-        written = batch["target_ids"].shape[1]
-        shapes = {
-            "sequence": (rows, len(_LABELS)),
-            "token": (rows, length, len(_LABELS)),
-            "generation": (rows, written - 1, tokenizer.vocab_size),
-        }
 
-        for kind in self.heads:
-            output = self._model(kind, tokenizer, tmp_path)(batch)
+        for head in self.heads:
+            output = self._model(head, tokenizer, tmp_path)(batch)
 
             assert isinstance(output, Output)
-            assert output.logits.shape == shapes[kind]
+            wanted = head.shape(batch)
+            assert output.logits.ndim == len(wanted)
+            assert all(size in (None, its) for size, its in zip(wanted, output.logits.shape, strict=True))
             assert output.logits.isfinite().all()
 
     def test_a_row_has_the_same_logits_alone_and_padded_among_others(
         self, tokenizer: Tokenizer, tmp_path: Path
     ) -> None:
-        for kind in self.heads:
-            model = self._model(kind, tokenizer, tmp_path).eval()
+        for head in self.heads:
+            model = self._model(head, tokenizer, tmp_path).eval()
             together = model(_batch(tokenizer, padding=3)).logits
 
             for row in range(len(_ROWS)):
                 alone = model(_batch(tokenizer, only=row)).logits[0]
-                mine = together[row] if kind == "sequence" else together[row, : len(alone)]
+                mine = together[row, : len(alone)] if alone.ndim > 1 else together[row]
                 torch.testing.assert_close(alone, mine, atol=1e-4, rtol=1e-4)
 
     def test_evaluation_is_repeatable(self, tokenizer: Tokenizer, tmp_path: Path) -> None:
-        for kind in self.heads:
-            model = self._model(kind, tokenizer, tmp_path).eval()
+        for head in self.heads:
+            model = self._model(head, tokenizer, tmp_path).eval()
 
             torch.testing.assert_close(model(_batch(tokenizer)).logits, model(_batch(tokenizer)).logits)
 
     def test_every_weight_that_is_trained_has_a_gradient(self, tokenizer: Tokenizer, tmp_path: Path) -> None:
-        for kind in self.heads:
-            model = self._model(kind, tokenizer, tmp_path).train()
+        for head in self.heads:
+            model = self._model(head, tokenizer, tmp_path).train()
 
             torch.autograd.backward(model(_batch(tokenizer)).logits.float().square().sum())
 
@@ -441,8 +440,8 @@ class ModelContract:
             assert [name for name, parameter in trained.items() if parameter.grad is None] == []
 
     def test_the_seed_alone_decides_the_first_weights(self, tokenizer: Tokenizer, tmp_path: Path) -> None:
-        for kind in self.heads:
-            one, other = (self._model(kind, tokenizer, tmp_path).state_dict() for _ in range(2))
+        for head in self.heads:
+            one, other = (self._model(head, tokenizer, tmp_path).state_dict() for _ in range(2))
 
             assert one.keys() == other.keys()
             assert [name for name in one if not torch.equal(one[name], other[name])] == []
@@ -450,8 +449,8 @@ class ModelContract:
     def test_a_model_opened_again_scores_as_it_did(self, tokenizer: Tokenizer, tmp_path: Path) -> None:
         from safetensors.torch import load_model, save_model
 
-        for kind in self.heads:
-            model, folder = self._model(kind, tokenizer, tmp_path).eval(), tmp_path / kind
+        for head in self.heads:
+            model, folder = self._model(head, tokenizer, tmp_path).eval(), tmp_path / head.name
             folder.mkdir(exist_ok=True)
             save = getattr(model, "save", None)
             if save is not None:
@@ -460,16 +459,17 @@ class ModelContract:
             else:
                 save_model(model, str(folder / "model.safetensors"))
 
-            opened = self._model(kind, tokenizer, tmp_path, seed=1, saved=folder).eval()
+            opened = self._model(head, tokenizer, tmp_path, seed=1, saved=folder).eval()
             if save is None:
                 load_model(opened, str(folder / "model.safetensors"))
 
             torch.testing.assert_close(model(_batch(tokenizer)).logits, opened(_batch(tokenizer)).logits)
 
     def test_a_text_written_token_by_token_is_scored_as_the_whole(self, tokenizer: Tokenizer, tmp_path: Path) -> None:
-        if "generation" not in self.heads:
+        head = next((head for head in self.heads if isinstance(head, Seq2SeqHead)), None)
+        if head is None:
             return
-        model: Any = self._model("generation", tokenizer, tmp_path).eval()
+        model: Any = self._model(head, tokenizer, tmp_path).eval()
         batch = _batch(tokenizer)
         whole, targets = model(batch).logits, batch["target_ids"]
 
@@ -480,11 +480,10 @@ class ModelContract:
             torch.testing.assert_close(logits[counts], whole[counts, position], atol=1e-4, rtol=1e-4)
 
     def _model(
-        self, kind: Any, tokenizer: Tokenizer, folder: Path, seed: int = 0, saved: Path | None = None
+        self, head: Head, tokenizer: Tokenizer, folder: Path, seed: int = 0, saved: Path | None = None
     ) -> nn.Module:
         """Built with its first weights, or to be opened again from `saved`."""
         config = self.component.config.model_validate({"use": self.component.name, **self.settings})
-        head = Head(kind, () if kind == "generation" else _LABELS)
         torch.manual_seed(seed)
         model = build(
             self.component,
@@ -940,7 +939,6 @@ class PerturbationContract:
         return [perturb(row, number) for number, row in enumerate(rows)]
 
 
-_LABELS = ("no", "yes", "maybe")
 _ROWS = ((4, 5, 6, 7, 8), (9, 4), (10, 11, 5))
 _TARGETS = ((6, 5), (8, 9, 10, 4), (7,))
 

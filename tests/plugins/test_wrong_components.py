@@ -29,7 +29,8 @@ from lmkit import Component, hookimpl
 from lmkit.errors import DataError
 from lmkit.kinds.data import DataConfig
 from lmkit.kinds.metric import MetricConfig
-from lmkit.kinds.model import Head, ModelConfig, Output
+from lmkit.kinds.heads import SequenceHead
+from lmkit.kinds.model import ModelConfig, Output
 from lmkit.kinds.optimizer import OptimizerConfig
 from lmkit.kinds.scheduler import SchedulerConfig
 from lmkit.kinds.search import SearchConfig
@@ -133,7 +134,7 @@ def classifier(base):
     class Task:
         def __init__(self, config, labels):
             self.wrong = config.wrong
-            self.head = "two classes" if self.wrong == "a text as head" else Head("sequence", labels)
+            self.head = "two classes" if self.wrong == "a text as head" else SequenceHead(labels)
             self.padding = {} if self.wrong == "no padding" else {"input_ids": None}
             self.labels = list(labels)
 
@@ -376,7 +377,7 @@ def provide_tokenizers():
 @hookimpl
 def provide_tasks():
     columns = (Column("text", "text", "input"), Column("label", "label", "target"))
-    more = {"columns": columns, "metrics": ("accuracy",), "head_kind": "sequence", "answer": "a label"}
+    more = {"columns": columns, "metrics": ("accuracy",), "head_type": SequenceHead, "answer": "a label"}
     return [Component(config(TaskConfig, "wrong-task", **more), build=build_task)]
 
 

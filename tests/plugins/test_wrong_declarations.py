@@ -58,13 +58,13 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Add:
 @pytest.mark.parametrize(
     ("kind", "body", "cause"),
     [
-        ("Model", "head_kinds: ClassVar = 5", "Config.head_kinds is 5, not a tuple of str"),
-        ("Model", "head_kinds: ClassVar = 'sequence'", "Config.head_kinds is 'sequence', not a tuple"),
-        ("Model", "head_kinds: ClassVar = ('seq',)", "Config.head_kinds has 'seq'; there are 'sequence'"),
+        ("Model", "head_types: ClassVar = 5", "Config.head_types is 5; expected types of Head"),
+        ("Model", "head_types: ClassVar = 'sequence'", "Config.head_types is 'sequence'; expected types of Head"),
+        ("Model", "head_types: ClassVar = ('sequence',)", "Config.head_types is ('sequence',); expected types of Head"),
         ("Metric", "answers: ClassVar = ('label',)", "Config.answers has 'label'; there are 'a label', 'tags', 'text'"),
         ("Metric", "direction: ClassVar = 'up'", "Config.direction has 'up'; there are 'max', 'min'"),
         ("Task", "columns: ClassVar = ('text',)", "Config.columns is ('text',), not a tuple of Column"),
-        ("Task", "head_kind: ClassVar = 'seq'", "Config.head_kind has 'seq'"),
+        ("Task", "head_type: ClassVar = 'sequence'", "Config.head_type is 'sequence'; expected types of Head"),
         ("Optimizer", "renamed: ClassVar = ['old']", "Config.renamed is ['old'], not a mapping"),
         ("Optimizer", "renamed: ClassVar = {'old': 'lr'}", "Config.renamed has 'old': 'lr'; no setting is called 'lr'"),
         ("Optimizer", "lr: float = 1.0\n    renamed: ClassVar = {'use': 'lr'}", "'use' is a setting"),

@@ -12,7 +12,7 @@ import transformers
 from torch import Tensor
 
 from lmkit.errors import DataError
-from lmkit.kinds.model import Head
+from lmkit.kinds.heads import SequenceHead, TokenHead
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.pretrained import PretrainedModel, pretrained_model, restored_model
 
@@ -64,6 +64,8 @@ TEXTS = [[BEGIN, 5, 6, END], [BEGIN, 7, 8, 9, 10, 11, END], [BEGIN, END], [BEGIN
 
 HEAD_LABELS = ("O", "B-x", "I-x")
 
+HEADS = {"sequence": SequenceHead, "token": TokenHead}
+
 
 def tokenizer() -> Tokenizer:
     from tokenizers import Tokenizer as Backend
@@ -82,7 +84,7 @@ def tiny(family: str, kind: Any, folder: Path, **settings: Any) -> PretrainedMod
         for weight in body.parameters():
             weight.normal_(0, 0.5)
     body.save_pretrained(folder)
-    model = pretrained_model(folder, Head(kind, HEAD_LABELS), tokenizer=tokenizer(), **settings)
+    model = pretrained_model(folder, HEADS[kind](HEAD_LABELS), tokenizer=tokenizer(), **settings)
     assert isinstance(model, PretrainedModel)
     return model
 
@@ -106,7 +108,7 @@ def test_logits_do_not_depend_on_padding_and_are_those_of_transformers(family: s
     model = tiny(family, kind, tmp_path / "body", read=np.arange(14)).eval()
     model.save(tmp_path / "saved")
     own = getattr(transformers, FAMILIES[family][0] + KINDS[kind]).from_pretrained(tmp_path / "saved").eval()
-    restored = restored_model(tmp_path / "saved", Head(kind, HEAD_LABELS)).eval()  # type: ignore[arg-type]
+    restored = restored_model(tmp_path / "saved", HEADS[kind](HEAD_LABELS)).eval()
     with torch.no_grad():
         together = model(batch(TEXTS, longest=10)).logits
         again = restored(batch(TEXTS)).logits

@@ -17,11 +17,13 @@ from transformers import (
 )
 
 from lmkit.errors import DataError
-from lmkit.kinds.model import Head
+from lmkit.kinds.heads import SequenceHead, TokenHead
 from lmkit.pretrained import PretrainedModel, pretrained_model
 
 BERT = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
 DISTILBERT = {"vocab_size": 20, "dim": 8, "n_layers": 1, "n_heads": 1, "hidden_dim": 8}
+
+HEADS = {"sequence": SequenceHead, "token": TokenHead}
 
 
 def save(folder: Path, labels: tuple[str, ...], network: Any, config: Any, **settings: Any) -> None:
@@ -34,7 +36,7 @@ def save(folder: Path, labels: tuple[str, ...], network: Any, config: Any, **set
 
 def opened(folder: Path, kind: Any, labels: tuple[str, ...], seed: int = 0) -> Any:
     torch.manual_seed(seed)
-    model = pretrained_model(folder, Head(kind, labels))
+    model = pretrained_model(folder, HEADS[kind](labels))
     assert isinstance(model, PretrainedModel)
     return model.network
 
@@ -110,7 +112,7 @@ def test_weights_without_a_head_get_one_without_a_word(tmp_path: Path, caplog: p
 @pytest.mark.parametrize("before", ["multi_label_classification", "regression", None])
 def test_the_saved_configuration_says_one_label_a_text(before: str | None, tmp_path: Path) -> None:
     save(tmp_path / "old", ("neg", "pos"), BertForSequenceClassification, BertConfig, problem_type=before, **BERT)
-    model = pretrained_model(tmp_path / "old", Head("sequence", ("pos", "neg")))
+    model = pretrained_model(tmp_path / "old", SequenceHead(("pos", "neg")))
     assert isinstance(model, PretrainedModel)
 
     model.save(tmp_path / "new")

@@ -27,12 +27,12 @@ def films(tmp_path: Path) -> Path:
         (
             "translation",
             "lstm",
-            "needs a model with a generation head; 'lstm' has sequence and token. With it are encoder-decoder",
+            "needs a model with a sequence-to-sequence head; 'lstm' has sequence and token. With it are encoder",
         ),
         (
             "text-classification",
             "encoder-decoder",
-            "needs a model with a sequence head; 'encoder-decoder' has generation",
+            "needs a model with a sequence head; 'encoder-decoder' has sequence-to-sequence",
         ),
     ],
 )

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from lmkit.catalog import BUILTIN, Catalog
 from lmkit.errors import Fault, RecipeError
 from lmkit.kinds import KINDS
+from lmkit.kinds.heads import Seq2SeqHead
 from lmkit.plugins import load_plugins
 from lmkit.recipe.document import Node, dump_document, parse_document, read_document
 from lmkit.recipe.load import load_recipe, typed_recipe
@@ -89,9 +90,9 @@ def documents(catalog: Catalog) -> Iterator[tuple[str, dict[str, Any], KeyPath]]
 def surroundings(kind: str, config: Any) -> dict[str, Any]:
     """Blocks that go with a component."""
     task, model, metrics = "text-classification", "transformer-encoder", ["accuracy"]
-    if kind == "model" and config.head_kinds == ("generation",):
+    if kind == "model" and config.head_types == (Seq2SeqHead,):
         task, model, metrics = "translation", "encoder-decoder", ["bleu"]
-    if kind == "task" and config.head_kind == "generation":
+    if kind == "task" and config.head_type is Seq2SeqHead:
         model, metrics = "encoder-decoder", ["bleu"]
     if kind == "metric" and config.answers == ("text",):
         task, model = "translation", "encoder-decoder"

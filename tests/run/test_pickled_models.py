@@ -16,13 +16,13 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from lmkit.api import Run
 from lmkit.errors import DataError, LmkitError
-from lmkit.kinds.model import Head
+from lmkit.kinds.heads import SequenceHead
 from lmkit.pretrained import pretrained_model
 
 pytestmark = pytest.mark.slow
 """They take seconds each, by processes, trainings or real data."""
 
-HEAD = Head("sequence", ("a", "b"))
+HEAD = SequenceHead(("a", "b"))
 
 
 class Payload:

@@ -22,7 +22,7 @@ from transformers import (
 
 from lmkit import load_recipe, run_recipe
 from lmkit.errors import DataError
-from lmkit.kinds.model import Head
+from lmkit.kinds.heads import SequenceHead
 from lmkit.pretrained import pretrained_model, pretrained_tokenizer
 
 pytestmark = pytest.mark.slow
@@ -123,7 +123,7 @@ def test_our_encoding_is_that_of_transformers(weights: Path) -> None:
 @pytest.mark.parametrize("lengths", [[7, 7], [9, 3]], ids=["nothing padded", "padded"])
 def test_attention_by_plain_products_is_the_models_own(weights: Path, lengths: list[int]) -> None:
     torch.manual_seed(1)
-    ours = pretrained_model(weights, Head("sequence", ("a", "b"))).eval()
+    ours = pretrained_model(weights, SequenceHead(("a", "b"))).eval()
     theirs = BertForSequenceClassification.from_pretrained(weights, attn_implementation="sdpa").eval()
     theirs.load_state_dict(ours.network.state_dict())
     ids = torch.randint(5, 40, (2, max(lengths)))
@@ -140,7 +140,7 @@ def test_a_causal_model_stays_causal(tmp_path: Path) -> None:
     config = GPT2Config(vocab_size=50, n_embd=16, n_layer=2, n_head=2, n_positions=32, num_labels=2, pad_token_id=0)
     theirs = GPT2ForSequenceClassification(config).eval()
     theirs.save_pretrained(tmp_path / "gpt")
-    ours = pretrained_model(tmp_path / "gpt", Head("sequence", ("a", "b"))).eval()
+    ours = pretrained_model(tmp_path / "gpt", SequenceHead(("a", "b"))).eval()
     theirs.load_state_dict(ours.network.state_dict())
     ids = torch.randint(1, 50, (2, 9))
     mask = torch.arange(9) < torch.tensor([9, 5])[:, None]
@@ -159,8 +159,8 @@ def test_a_folder_without_a_tokenizer_is_told(tmp_path: Path) -> None:
 def test_an_embedding_trained_in_part_reads_and_saves_like_the_whole(weights: Path, tmp_path: Path) -> None:
     torch.manual_seed(3)
     read = np.array([0, 2, 3, 7, 11])
-    whole = pretrained_model(weights, Head("sequence", ("a", "b")))
-    part = pretrained_model(weights, Head("sequence", ("a", "b")), read=read)
+    whole = pretrained_model(weights, SequenceHead(("a", "b")))
+    part = pretrained_model(weights, SequenceHead(("a", "b")), read=read)
     part.network.classifier.load_state_dict(whole.network.classifier.state_dict())
     seen = {"input_ids": torch.tensor([[2, 7, 11, 3]]), "attention_mask": torch.ones(1, 4, dtype=torch.bool)}
     unseen = {"input_ids": torch.tensor([[2, 9, 20, 3]]), "attention_mask": torch.ones(1, 4, dtype=torch.bool)}
@@ -228,4 +228,4 @@ def test_a_folder_without_weights_is_told(weights: Path) -> None:
     (weights / "model.safetensors").unlink()
 
     with pytest.raises(DataError, match="holds no model that transformers can load"):
-        pretrained_model(weights, Head("sequence", ("a", "b")))
+        pretrained_model(weights, SequenceHead(("a", "b")))

@@ -289,12 +289,12 @@ def test_weights_that_lack_one_are_refused(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
     from transformers import BertConfig, BertForSequenceClassification
 
-    from lmkit.kinds.model import Head
+    from lmkit.kinds.heads import SequenceHead
     from lmkit.pretrained import restored_model
 
     small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     BertForSequenceClassification(BertConfig(vocab_size=10, num_labels=3, **small)).save_pretrained(tmp_path)
-    head = Head("sequence", ("a", "b", "c"))
+    head = SequenceHead(("a", "b", "c"))
     assert restored_model(tmp_path, head) is not None
 
     weights = load_file(tmp_path / "model.safetensors")

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from lmkit.kinds.model import HeadKind, ModelConfig
+from lmkit.kinds.heads import Head, Seq2SeqHead, SequenceHead, TokenHead
+from lmkit.kinds.model import ModelConfig
 
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -17,7 +18,7 @@ class TransformerEncoderConfig(ModelConfig):
 
     use: Literal["transformer-encoder"]
 
-    head_kinds: ClassVar[tuple[HeadKind, ...]] = ("sequence", "token")
+    head_types: ClassVar[tuple[type[Head], ...]] = (SequenceHead, TokenHead)
 
     layers: Count = 4
     """Blocks of attention and feedforward, one after the other. More need more rows to learn from."""
@@ -57,7 +58,7 @@ class LstmConfig(ModelConfig):
 
     use: Literal["lstm"]
 
-    head_kinds: ClassVar[tuple[HeadKind, ...]] = ("sequence", "token")
+    head_types: ClassVar[tuple[type[Head], ...]] = (SequenceHead, TokenHead)
 
     width: Count = 128
     """Features of each token's embedding."""
@@ -85,7 +86,7 @@ class EncoderDecoderConfig(ModelConfig):
 
     use: Literal["encoder-decoder"]
 
-    head_kinds: ClassVar[tuple[HeadKind, ...]] = ("generation",)
+    head_types: ClassVar[tuple[type[Head], ...]] = (Seq2SeqHead,)
 
     encoder_layers: Count = 3
     """Blocks that read the source text, each of self-attention and feedforward."""

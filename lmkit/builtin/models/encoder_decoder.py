@@ -22,7 +22,8 @@ from lmkit.builtin.models.layers import (
     padding_mask,
     require_head,
 )
-from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.heads import Head
+from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.tokenizer import Tokenizer
 
 KeysValues = tuple[Tensor, Tensor]
@@ -33,7 +34,7 @@ def build_encoder_decoder(
     config: EncoderDecoderConfig, *, tokenizer: Tokenizer, target_tokenizer: Tokenizer, head: Head
 ) -> EncoderDecoder:
     """A model for `generation` heads. Raises UsageError for others."""
-    require_head(head, ("generation",), config.use, "'transformer-encoder' or 'lstm', which label texts and tokens")
+    require_head(head, config, "'transformer-encoder' or 'lstm', which label texts and tokens")
     # By content, so that a run's model has the same weights when it is loaded again.
     shared = tokenizer is target_tokenizer or tokenizer.serialized() == target_tokenizer.serialized()
     return EncoderDecoder(

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lmkit.errors import UsageError
-from lmkit.kinds.model import Head
+from lmkit.kinds.heads import Head
+from lmkit.kinds.model import ModelConfig
 
 MASKED = -1e4
 """Added to the scores of what must not be seen: exp of it is 0 in every float format, and a row that may
@@ -172,10 +173,10 @@ def initialise(model: nn.Module, head: nn.Linear | None = None) -> None:
             nn.init.zeros_(module.bias)
 
 
-def require_head(head: Head, kinds: tuple[str, ...], model: str, instead: str) -> None:
-    """Raises UsageError where the task asks for a head that the model does not have."""
-    if head.kind not in kinds:
+def require_head(head: Head, config: ModelConfig, instead: str) -> None:
+    """Raise UsageError if the task asks for a head that the model does not have."""
+    if not isinstance(head, config.head_types):
         raise UsageError(
-            f"model {model!r} has no head of kind {head.kind!r}, which the task asks for "
-            f"(it has {' and '.join(kinds)}); use {instead}"
+            f"model {config.use!r} has no {head.name} head, which the task asks for "
+            f"(it has {' and '.join(its.name for its in config.head_types)}); use {instead}"
         )

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 from lmkit.builtin.models.config import LstmConfig
 from lmkit.builtin.models.layers import MASKED, initialise, require_head
-from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.heads import Head, SequenceHead
+from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.tokenizer import Tokenizer
 
 
 def build_lstm(config: LstmConfig, *, tokenizer: Tokenizer, head: Head) -> Lstm:
     """A model for `sequence` and `token` heads. Raises UsageError for a head that generates text."""
-    require_head(head, ("sequence", "token"), config.use, "'encoder-decoder', which generates text")
+    require_head(head, config, "'encoder-decoder', which generates text")
     return Lstm(config, tokenizer.vocab_size, head)
 
 
@@ -32,7 +33,7 @@ class Lstm(nn.Module):
             LstmLayer(size if above else config.width, config.hidden, config.bidirectional)
             for above in range(config.layers)
         )
-        self.pooling = AdditiveAttention(size) if head.kind == "sequence" else None
+        self.pooling = AdditiveAttention(size) if isinstance(head, SequenceHead) else None
         self.norm = _build_norm(config.norm, size)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(size, len(head.labels))

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from lmkit.builtin.models.pretrained_config import PretrainedModelConfig
-from lmkit.kinds.model import Head
+from lmkit.kinds.heads import Head
 from lmkit.kinds.task import Features
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.pretrained import ids_read, located, pretrained_model, restored_model

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from lmkit.component import RelativePath
-from lmkit.kinds.model import HeadKind, ModelConfig
+from lmkit.kinds.heads import Head, SequenceHead, TokenHead
+from lmkit.kinds.model import ModelConfig
 
 
 class PretrainedModelConfig(ModelConfig):
@@ -19,7 +20,7 @@ class PretrainedModelConfig(ModelConfig):
 
     use: Literal["pretrained"]
 
-    head_kinds: ClassVar[tuple[HeadKind, ...]] = ("sequence", "token")
+    head_types: ClassVar[tuple[type[Head], ...]] = (SequenceHead, TokenHead)
 
     source: Annotated[str, RelativePath(may_be_something_else=True)]
     """A folder with config.json and model.safetensors, relative to the recipe, or a model's id on the Hugging

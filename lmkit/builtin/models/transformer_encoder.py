@@ -15,7 +15,8 @@ from lmkit.builtin.models.layers import (
     padding_mask,
     require_head,
 )
-from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.heads import Head, SequenceHead
+from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.tokenizer import Tokenizer
 
 
@@ -23,7 +24,7 @@ def build_transformer_encoder(
     config: TransformerEncoderConfig, *, tokenizer: Tokenizer, head: Head
 ) -> TransformerEncoder:
     """A model for `sequence` and `token` heads. Raises UsageError for a head that generates text."""
-    require_head(head, ("sequence", "token"), config.use, "'encoder-decoder', which generates text")
+    require_head(head, config, "'encoder-decoder', which generates text")
     return TransformerEncoder(config, tokenizer.vocab_size, head)
 
 
@@ -33,7 +34,7 @@ class TransformerEncoder(nn.Module):
     def __init__(self, config: TransformerEncoderConfig, vocab_size: int, head: Head) -> None:
         super().__init__()
         self.recomputes = False
-        self.pools = head.kind == "sequence"
+        self.pools = isinstance(head, SequenceHead)
         self.embedding = TokenEmbedding(vocab_size, config.width, config.dropout)
         self.layers = nn.ModuleList(
             EncoderLayer(

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from lmkit.kinds.heads import Head, Seq2SeqHead, SequenceHead, TokenHead
 from lmkit.kinds.metric import Answer
-from lmkit.kinds.model import HeadKind
 from lmkit.kinds.task import Column, TaskConfig
 
 Smoothing = Annotated[float, Field(ge=0, lt=1)]
@@ -23,7 +23,7 @@ class TextClassificationConfig(TaskConfig):
 
     columns: ClassVar[tuple[Column, ...]] = (Column("text", "text", "input"), Column("label", "label", "target"))
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1")
-    head_kind: ClassVar[HeadKind | None] = "sequence"
+    head_type: ClassVar[type[Head] | None] = SequenceHead
     answer: ClassVar[Answer | None] = "a label"
     predicts: ClassVar[tuple[str, ...]] = ("prediction", "probabilities", "logits")
 
@@ -38,7 +38,7 @@ class TokenClassificationConfig(TaskConfig):
 
     columns: ClassVar[tuple[Column, ...]] = (Column("tokens", "words", "input"), Column("tags", "tags", "target"))
     metrics: ClassVar[tuple[str, ...]] = ("span-f1", "accuracy")
-    head_kind: ClassVar[HeadKind | None] = "token"
+    head_type: ClassVar[type[Head] | None] = TokenHead
     answer: ClassVar[Answer | None] = "tags"
 
 
@@ -55,6 +55,6 @@ class TranslationConfig(TaskConfig):
 
     columns: ClassVar[tuple[Column, ...]] = (Column("source", "text", "input"), Column("target", "text", "target"))
     metrics: ClassVar[tuple[str, ...]] = ("bleu", "chrf")
-    head_kind: ClassVar[HeadKind | None] = "generation"
+    head_type: ClassVar[type[Head] | None] = Seq2SeqHead
     answer: ClassVar[Answer | None] = "text"
     one_answer: ClassVar[bool] = False

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from lmkit.builtin.tasks.config import TextClassificationConfig
 from lmkit.builtin.tasks.encoding import framed
-from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.heads import SequenceHead
+from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.task import Features, Predictions
 from lmkit.kinds.tokenizer import Tokenizer
 
@@ -25,7 +26,7 @@ class TextClassification:
 
     def __init__(self, config: TextClassificationConfig, *, labels: tuple[str, ...]) -> None:
         self.config = config
-        self.head = Head("sequence", labels)
+        self.head = SequenceHead(labels)
 
     def encode(self, rows: pa.Table, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> Features:
         ids, cut = framed(tokenizer.encode(rows["text"].to_pylist()), tokenizer, self.config.max_length)

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from lmkit.builtin.tasks.config import TokenClassificationConfig
 from lmkit.builtin.tasks.encoding import framed
 from lmkit.errors import DataError
-from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.heads import TokenHead
+from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.task import IGNORED, Features, Predictions, Ragged
 from lmkit.kinds.tokenizer import Tokenizer
 
@@ -30,7 +31,7 @@ class TokenClassification:
 
     def __init__(self, config: TokenClassificationConfig, *, labels: tuple[str, ...]) -> None:
         self.config = config
-        self.head = Head("token", labels)
+        self.head = TokenHead(labels)
         self._otherwise = "O" if "O" in labels else labels[0]
 
     def encode(self, rows: pa.Table, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> Features:

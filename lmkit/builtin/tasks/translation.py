@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from lmkit.builtin.tasks.config import TranslationConfig
 from lmkit.builtin.tasks.encoding import framed
 from lmkit.errors import PluginError
-from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.heads import Seq2SeqHead
+from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.task import Features, Predictions
 from lmkit.kinds.tokenizer import Tokenizer
 
@@ -25,7 +26,7 @@ class Translation:
 
     def __init__(self, config: TranslationConfig, *, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> None:
         self.config = config
-        self.head = Head("generation")
+        self.head = Seq2SeqHead()
         self.tokenizer = target_tokenizer
 
     def encode(self, rows: pa.Table, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> Features:

@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from lmkit.kinds.data import DataConfig
-from lmkit.kinds.model import HeadKind, ModelConfig
+from lmkit.kinds.heads import Head, SequenceHead, TokenHead
+from lmkit.kinds.model import ModelConfig
 from lmkit.kinds.rows import READERS
 from lmkit.kinds.tokenizer import TokenizerConfig
 
@@ -84,7 +85,7 @@ class MiniLMModelConfig(ModelConfig):
 
     use: Literal["minilm"]
 
-    head_kinds: ClassVar[tuple[HeadKind, ...]] = ("sequence", "token")
+    head_types: ClassVar[tuple[type[Head], ...]] = (SequenceHead, TokenHead)
 
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of hidden activations set to zero in training; by default as the weights' own config says (0.1).

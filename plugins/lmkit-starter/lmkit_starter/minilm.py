@@ -13,7 +13,7 @@ from lmkit_starter.wheels import extracted
 if TYPE_CHECKING:
     from torch import nn
 
-    from lmkit.kinds.model import Head
+    from lmkit.kinds.heads import Head
     from lmkit.kinds.task import Features
     from lmkit.kinds.tokenizer import Tokenizer
 

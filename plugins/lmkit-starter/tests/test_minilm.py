@@ -14,7 +14,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import BertConfig, BertModel
 
 from lmkit.errors import RecipeError
-from lmkit.kinds.model import Head
+from lmkit.kinds.heads import SequenceHead, TokenHead
 from lmkit.kinds.task import Features, Ragged
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit_starter import minilm
@@ -75,9 +75,7 @@ def test_the_tokenizer_is_the_one_in_the_wheel(network: BertModel) -> None:
 def test_the_model_computes_what_transformers_computes_with_the_same_weights(network: BertModel) -> None:
     ids, attended = torch.tensor([[2, 5, 7, 3, 0]]), torch.tensor([[True, True, True, True, False]])
 
-    built = minilm.model(
-        MiniLMModelConfig(use="minilm"), built_tokenizer(), Head("token", ("O", "B-X")), FEATURES
-    ).eval()
+    built = minilm.model(MiniLMModelConfig(use="minilm"), built_tokenizer(), TokenHead(("O", "B-X")), FEATURES).eval()
 
     inner = next(module for module in built.modules() if isinstance(module, BertModel))
     head = next(m for m in built.modules() if isinstance(m, torch.nn.Linear) and m.out_features == 2)
@@ -92,7 +90,7 @@ def test_the_model_computes_what_transformers_computes_with_the_same_weights(net
 def test_dropout_is_the_weights_own_unless_set(network: BertModel, setting: float | None, expected: float) -> None:
     config = MiniLMModelConfig(use="minilm", dropout=setting)
 
-    built = minilm.model(config, built_tokenizer(), Head("sequence", ("bad", "good")), FEATURES)
+    built = minilm.model(config, built_tokenizer(), SequenceHead(("bad", "good")), FEATURES)
 
     embeddings = next(module for name, module in built.named_modules() if name.endswith("embeddings.dropout"))
     assert embeddings.p == expected
@@ -103,13 +101,13 @@ def test_another_tokenizer_is_refused_since_its_ids_mean_other_words(network: Be
     other = Tokenizer(backend(swapped), pad=0, unknown=1, begin=2, end=3, mask=4)
 
     with pytest.raises(RecipeError, match=r"tokenizer\.use: the weights of model 'minilm' were trained with"):
-        minilm.model(MiniLMModelConfig(use="minilm"), other, Head("sequence", ("bad", "good")), FEATURES)
+        minilm.model(MiniLMModelConfig(use="minilm"), other, SequenceHead(("bad", "good")), FEATURES)
 
 
 @pytest.mark.network
 def test_the_real_wheel_gives_a_tokenizer_and_a_model_of_22_million_weights() -> None:
     tokenizer = built_tokenizer()
-    model = minilm.model(MiniLMModelConfig(use="minilm"), tokenizer, Head("sequence", ("bad", "good")), FEATURES)
+    model = minilm.model(MiniLMModelConfig(use="minilm"), tokenizer, SequenceHead(("bad", "good")), FEATURES)
 
     assert tokenizer.decode(tokenizer.encode(["A Fine film"])) == ["a fine film"]
     assert 22e6 < sum(parameter.numel() for parameter in model.parameters()) < 23e6

@@ -15,7 +15,8 @@ from lmkit.builtin.models.config import EncoderDecoderConfig
 from lmkit.builtin.models.encoder_decoder import Cache, DecoderLayer, EncoderDecoder, build_encoder_decoder
 from lmkit.builtin.models.layers import Attention, causal_mask, padding_mask
 from lmkit.errors import LmkitError
-from lmkit.kinds.model import Batch, Head
+from lmkit.kinds.heads import Head, Seq2SeqHead, SequenceHead, TokenHead
+from lmkit.kinds.model import Batch
 from lmkit.kinds.tokenizer import Tokenizer
 
 SOURCES = [[2, 5, 6, 7, 8, 3], [2, 9, 3], [2, 10, 11, 3]]
@@ -31,9 +32,7 @@ def build(tokenizer: Tokenizer) -> Build:
         torch.manual_seed(0)
         small = {"encoder_layers": 2, "decoder_layers": 2, "width": 32, "heads": 4}
         config = EncoderDecoderConfig.model_validate({"use": "encoder-decoder", **small, **settings})
-        return build_encoder_decoder(
-            config, tokenizer=tokenizer, target_tokenizer=target_tokenizer, head=Head("generation")
-        )
+        return build_encoder_decoder(config, tokenizer=tokenizer, target_tokenizer=target_tokenizer, head=Seq2SeqHead())
 
     return make
 
@@ -50,11 +49,11 @@ def test_without_a_target_nothing_is_scored(build: Build, batch_of: BatchOf) -> 
     assert build()(batch_of(SOURCES)).logits.shape == (3, 0, 20)
 
 
-@pytest.mark.parametrize("head", [Head("sequence", ("no", "yes")), Head("token", ("O", "B-PER"))])
+@pytest.mark.parametrize("head", [SequenceHead(("no", "yes")), TokenHead(("O", "B-PER"))])
 def test_heads_with_labels_are_refused_with_the_models_to_use(tokenizer: Tokenizer, head: Head) -> None:
     config = EncoderDecoderConfig(use="encoder-decoder")
 
-    with pytest.raises(LmkitError, match=rf"no head of kind '{head.kind}'.*'transformer-encoder' or 'lstm'"):
+    with pytest.raises(LmkitError, match=rf"no {head.name} head.*'transformer-encoder' or 'lstm'"):
         build_encoder_decoder(config, tokenizer=tokenizer, target_tokenizer=tokenizer, head=head)
 
 

@@ -14,11 +14,12 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from lmkit.builtin.models.config import LstmConfig
 from lmkit.builtin.models.lstm import AdditiveAttention, Lstm, LstmLayer, build_lstm, mirrored_places
 from lmkit.errors import LmkitError
-from lmkit.kinds.model import Batch, Head
+from lmkit.kinds.heads import Head, Seq2SeqHead, SequenceHead, TokenHead
+from lmkit.kinds.model import Batch
 from lmkit.kinds.tokenizer import Tokenizer
 
-SEQUENCE = Head("sequence", ("no", "yes", "maybe"))
-TOKEN = Head("token", ("O", "B-PER", "I-PER", "B-LOC"))
+SEQUENCE = SequenceHead(("no", "yes", "maybe"))
+TOKEN = TokenHead(("O", "B-PER", "I-PER", "B-LOC"))
 ROWS = [[2, 5, 6, 7, 8, 3], [2, 9, 3], [2, 10, 11, 3]]
 REAL = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]).bool()
 
@@ -47,8 +48,8 @@ def test_heads_score_each_text_or_each_token(build: Build, batch_of: BatchOf, bi
 
 
 def test_a_head_that_generates_is_refused_with_the_model_to_use(build: Build) -> None:
-    with pytest.raises(LmkitError, match=r"'lstm' has no head of kind 'generation'.*'encoder-decoder'"):
-        build(Head("generation"))
+    with pytest.raises(LmkitError, match=r"'lstm' has no sequence-to-sequence head.*'encoder-decoder'"):
+        build(Seq2SeqHead())
 
 
 def test_a_layer_is_the_packed_bidirectional_lstm_of_torch() -> None:
@@ -70,7 +71,7 @@ def test_texts_are_mirrored_and_their_padding_stays_behind() -> None:
 
 
 @pytest.mark.parametrize("norm", ["none", "layer", "batch"])
-@pytest.mark.parametrize("head", [SEQUENCE, TOKEN], ids=lambda head: head.kind)
+@pytest.mark.parametrize("head", [SEQUENCE, TOKEN], ids=lambda head: head.name)
 def test_padding_does_not_change_a_row(build: Build, batch_of: BatchOf, head: Head, norm: str) -> None:
     model = build(head, norm=norm, layers=2).eval()
 
@@ -82,7 +83,7 @@ def test_padding_does_not_change_a_row(build: Build, batch_of: BatchOf, head: He
         torch.testing.assert_close(alone, expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("head", [SEQUENCE, TOKEN], ids=lambda head: head.kind)
+@pytest.mark.parametrize("head", [SEQUENCE, TOKEN], ids=lambda head: head.name)
 def test_padding_does_not_change_training_with_batch_norm(build: Build, batch_of: BatchOf, head: Head) -> None:
     one, other = (build(head, norm="batch", dropout=0.0) for _ in range(2))
 
@@ -177,7 +178,7 @@ def test_forgetting_starts_slow(build: Build) -> None:
 
 
 @pytest.mark.parametrize("norm", ["none", "layer", "batch"])
-@pytest.mark.parametrize("head", [SEQUENCE, TOKEN], ids=lambda head: head.kind)
+@pytest.mark.parametrize("head", [SEQUENCE, TOKEN], ids=lambda head: head.name)
 def test_bf16_is_close_to_float32(build: Build, batch_of: BatchOf, head: Head, norm: str) -> None:
     model = build(head, norm=norm, layers=2, dropout=0.0)
     batch = batch_of(ROWS)
@@ -190,7 +191,7 @@ def test_bf16_is_close_to_float32(build: Build, batch_of: BatchOf, head: Head, n
     torch.testing.assert_close(halved.float(), model(batch).logits, atol=0.03, rtol=0.05)
 
 
-@pytest.mark.parametrize("head", [SEQUENCE, TOKEN], ids=lambda head: head.kind)
+@pytest.mark.parametrize("head", [SEQUENCE, TOKEN], ids=lambda head: head.name)
 @pytest.mark.parametrize("norm", ["none", "layer", "batch"])
 def test_it_trains_in_bf16(build: Build, batch_of: BatchOf, head: Head, norm: str) -> None:
     model = build(head, norm=norm, layers=2)

@@ -17,7 +17,8 @@ from lmkit.builtin.models.config import EncoderDecoderConfig, LstmConfig, Transf
 from lmkit.builtin.models.encoder_decoder import build_encoder_decoder
 from lmkit.builtin.models.lstm import build_lstm
 from lmkit.builtin.models.transformer_encoder import build_transformer_encoder
-from lmkit.kinds.model import Batch, Head
+from lmkit.kinds.heads import Seq2SeqHead, SequenceHead
+from lmkit.kinds.model import Batch
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.pretrained import PretrainedModel, pretrained_model
 from lmkit.run.curvature import twice_differentiable
@@ -25,7 +26,7 @@ from lmkit.run.speed import quicken_dropout
 
 BatchOf = Callable[..., Batch]
 ROWS, TARGETS = [[2, 5, 6, 7, 8, 3], [2, 9, 3]], [[2, 6, 5, 3], [2, 4, 3]]
-LABELS = Head("sequence", ("no", "yes", "maybe"))
+LABELS = SequenceHead(("no", "yes", "maybe"))
 SMALL = {"width": 16, "heads": 2, "dropout": 0.2}
 
 
@@ -44,7 +45,7 @@ def model(
     elif name == "encoder-decoder":
         layers = {"encoder_layers": 1, "decoder_layers": 1}
         seq2seq = EncoderDecoderConfig.model_validate({"use": name, **layers, **SMALL})
-        head = Head("generation", ())
+        head = Seq2SeqHead()
         built = build_encoder_decoder(seq2seq, tokenizer=tokenizer, target_tokenizer=tokenizer, head=head)
     elif name.startswith("lstm"):
         norm = "batch" if "batch" in name else "layer"

@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from lmkit.builtin.models.config import TransformerEncoderConfig
 from lmkit.builtin.models.transformer_encoder import TransformerEncoder, build_transformer_encoder
 from lmkit.errors import LmkitError
-from lmkit.kinds.model import Batch, Head
+from lmkit.kinds.heads import Head, Seq2SeqHead, SequenceHead, TokenHead
+from lmkit.kinds.model import Batch
 from lmkit.kinds.tokenizer import Tokenizer
 
-SEQUENCE = Head("sequence", ("no", "yes", "maybe"))
-TOKEN = Head("token", ("O", "B-PER", "I-PER", "B-LOC"))
+SEQUENCE = SequenceHead(("no", "yes", "maybe"))
+TOKEN = TokenHead(("O", "B-PER", "I-PER", "B-LOC"))
 ROWS = [[2, 5, 6, 7, 8, 3], [2, 9, 3], [2, 10, 11, 3]]
 
 BatchOf = Callable[..., Batch]
@@ -49,12 +50,12 @@ def test_a_token_head_scores_each_token(build: Build, batch_of: BatchOf) -> None
 
 
 def test_a_head_that_generates_is_refused_with_the_model_to_use(build: Build) -> None:
-    with pytest.raises(LmkitError, match=r"'transformer-encoder' has no head of kind 'generation'.*'encoder-decoder'"):
-        build(Head("generation"))
+    with pytest.raises(LmkitError, match=r"'transformer-encoder' has no sequence-to-sequence head.*'encoder-decoder'"):
+        build(Seq2SeqHead())
 
 
 @pytest.mark.parametrize("settings", [{}, {"norm": "rms"}, {"norm_first": False}, {"activation": "relu"}], ids=str)
-@pytest.mark.parametrize("head", [SEQUENCE, TOKEN], ids=lambda head: head.kind)
+@pytest.mark.parametrize("head", [SEQUENCE, TOKEN], ids=lambda head: head.name)
 def test_padding_does_not_change_a_row(build: Build, batch_of: BatchOf, head: Head, settings: dict[str, Any]) -> None:
     model = build(head, **settings).eval()
 

@@ -14,7 +14,8 @@ from torch import nn
 
 from lmkit.builtin.tasks.config import TextClassificationConfig
 from lmkit.builtin.tasks.text_classification import TextClassification
-from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.heads import SequenceHead
+from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.task import Ragged
 from lmkit.kinds.tokenizer import Tokenizer
 
@@ -35,7 +36,7 @@ def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def test_a_model_for_it_scores_the_labels_of_a_whole_text() -> None:
-    assert task().head == Head("sequence", LABELS)
+    assert task().head == SequenceHead(LABELS)
 
 
 def test_a_row_becomes_framed_pieces_and_the_number_of_its_label(tokenizer: Tokenizer, pieces: Pieces) -> None:

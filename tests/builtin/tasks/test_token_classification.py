@@ -17,7 +17,8 @@ from torch import nn
 from lmkit.builtin.tasks.config import TokenClassificationConfig
 from lmkit.builtin.tasks.token_classification import TokenClassification
 from lmkit.errors import DataError
-from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.heads import TokenHead
+from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.task import IGNORED, Features, Ragged
 from lmkit.kinds.tokenizer import Tokenizer
 
@@ -62,7 +63,7 @@ def scores_of(labels: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_model_for_it_scores_the_labels_of_each_token() -> None:
-    assert task().head == Head("token", LABELS)
+    assert task().head == TokenHead(LABELS)
 
 
 def test_the_label_of_a_word_stands_at_its_first_piece(tokenizer: Tokenizer, pieces: Pieces) -> None:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from lmkit.builtin.tasks.config import TranslationConfig
 from lmkit.builtin.tasks.translation import Translation
 from lmkit.errors import PluginError
-from lmkit.kinds.model import Batch, Head, Output
+from lmkit.kinds.heads import Seq2SeqHead
+from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.task import Features, Ragged
 from lmkit.kinds.tokenizer import Tokenizer
 
@@ -60,7 +61,7 @@ def lists(features: Features, name: str) -> list[list[int]]:
 
 
 def test_a_model_for_it_scores_the_next_token(make_task: MakeTask) -> None:
-    assert make_task().head == Head("generation")
+    assert make_task().head == Seq2SeqHead()
 
 
 def test_each_side_is_framed_by_its_own_tokenizer(
