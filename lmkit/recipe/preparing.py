@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -69,7 +70,10 @@ class Preparation:
             return node
         if marker.may_be_something_else and not (beside / text).exists():
             return node
-        return Node(os.path.join(os.path.relpath(beside, self.folder), text), node.place)
+        folder = os.path.relpath(beside, self.folder)
+        if glob.escape(text) != text and not (beside / text).exists():
+            folder = glob.escape(folder)  # what is written is a pattern, the folder it is joined to is not
+        return Node(os.path.join(folder, text), node.place)
 
 
 def _relative_path(annotation: Any, metadata: Iterable[Any]) -> RelativePath | None:

@@ -169,13 +169,17 @@ def named(files: str | Sequence[str]) -> Sequence[str]:
 
 
 def found_files(folder: Path, name: str) -> list[Path]:
-    """The file, or those that a pattern matches, in the order of their names."""
+    """Return the file, or those that a pattern matches, in the order of their names.
+
+    Only `name` may be a pattern: `folder` means itself, whatever signs are in its name.
+    """
     path = folder / name
     if path.is_file():
         return [path]
     if any(mark in name for mark in "*?["):
-        anchor = Path(path.anchor or ".")
-        matching = sorted(match for match in anchor.glob(str(path.relative_to(anchor))) if match.is_file())
+        given = Path(name)
+        start = Path(given.anchor) if given.is_absolute() else folder
+        matching = sorted(match for match in start.glob(str(given.relative_to(given.anchor))) if match.is_file())
         if matching:
             return matching
         raise DataError(f"no file matches {path}. Paths in a recipe are relative to its folder.")

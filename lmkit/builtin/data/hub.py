@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
@@ -65,6 +66,7 @@ class HubSource:
             raise DataError(f"{self._folder} is a folder; data.revision is of datasets on the hub")
         with self._library() as datasets:
             if not any((self._folder / name).is_file() for name in (SAVED_SPLITS, SAVED_STATE)):
+                _refuse_pattern(self._folder.resolve())
                 # The library's own cache goes by times of change, which a copy can put back.
                 again = datasets.DownloadMode.FORCE_REDOWNLOAD
                 return self._by_split(
@@ -125,6 +127,15 @@ class HubSource:
                 raise
             except Exception as cause:  # readers of a dozen formats and three network libraries are below
                 raise _told(cause, self._config.source, self._folder) from cause
+
+
+def _refuse_pattern(folder: Path) -> None:
+    """Raise DataError for a folder whose path the library would read as a pattern, and so read other folders' files."""
+    if glob.escape(str(folder)) != str(folder):
+        raise DataError(
+            f"the datasets library takes {folder} for a pattern, because of the [, * or ? in it; rename the folder, or "
+            "read its files with data.use: csv, jsonl or parquet"
+        )
 
 
 def datasets_library() -> ModuleType:

@@ -7,6 +7,7 @@ final name in it is whole: files are made in a folder ending in `.part`, flushed
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import logging
@@ -111,7 +112,7 @@ def _alone_with(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target):
-            for left_by_a_killed_process in target.parent.glob(f"{target.name}.*.part"):
+            for left_by_a_killed_process in target.parent.glob(f"{glob.escape(target.name)}.*.part"):
                 shutil.rmtree(left_by_a_killed_process, ignore_errors=True)
             try:
                 part.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import time
 from collections.abc import Callable
@@ -191,6 +192,39 @@ def test_another_content_of_equal_size_and_time_has_another_fingerprint(
     after = (tmp_path / "b.csv").stat()
     assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
     assert source(csv_config(path=path), tmp_path).fingerprint() != first
+
+
+@pytest.mark.parametrize(
+    ("name", "neighbour"), [("run[1]", "run1"), ("v*", "v2"), ("who?", "whom"), ("[v1] data", "v")]
+)
+@pytest.mark.parametrize("path", ["rows/*.csv", "**/*.csv", "../{name}/rows/*.csv", "rows/a.csv"])
+def test_a_folder_is_never_a_pattern(tmp_path: Path, name: str, neighbour: str, path: str) -> None:
+    for folder, text in ((name, "mine"), (neighbour, "other")):
+        (tmp_path / folder / "rows").mkdir(parents=True)
+        (tmp_path / folder / "rows" / "a.csv").write_text(f"text,label\n{text},x\n")
+    if "{name}" in path:  # there the name is written in the recipe, where brackets are a pattern
+        path = path.format(name=glob.escape(name))
+
+    rows = source(csv_config(path=path), tmp_path / name).load()
+
+    assert rows["text"].to_pylist() == ["mine"]  # type: ignore[index]
+
+
+def test_the_folder_of_a_recipe_that_is_extended_is_never_a_pattern(tmp_path: Path) -> None:
+    for folder, text in (("base[1]", "mine"), ("base1", "other")):
+        (tmp_path / folder / "rows").mkdir(parents=True)
+        (tmp_path / folder / "rows" / "a.csv").write_text(f"text,label\n{text},x\n")
+    (tmp_path / "base[1]" / "base.yaml").write_text(
+        "name: a\ndata: {use: csv, path: rows/*.csv}\ntask: text-classification\n"
+        "tokenizer: whitespace\nmodel: lstm\noptimizer: adamw\n"
+    )
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "recipe.yaml").write_text("extends: ../base[1]/base.yaml\n")
+
+    recipe = load_recipe(tmp_path / "own" / "recipe.yaml")
+    rows = installed_plugins().catalog.build("data", recipe.data, seed=0, folder=tmp_path / "own").load()
+
+    assert rows["text"].to_pylist() == ["mine"]
 
 
 def test_a_folder_given_for_a_file_is_told_with_the_files_in_it(tmp_path: Path) -> None:

@@ -195,6 +195,15 @@ def test_a_file_of_a_folder_that_changes_behind_its_old_size_and_time_is_read_ag
     assert hub_source(tmp_path, "files").fingerprint() != before
 
 
+def test_a_folder_that_the_library_would_take_for_a_pattern_is_refused(tmp_path: Path, datasets: ModuleType) -> None:
+    for name in ("run[1]", "run1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.csv").write_text("text,label\nfine,pos\n")
+
+    with pytest.raises(DataError, match=r"takes .*run\[1\] for a pattern.*rename the folder"):
+        hub_source(tmp_path, "run[1]").load()
+
+
 @pytest.fixture
 def cached(tmp_path: Path, datasets: ModuleType, reviews: Any) -> Path:
     """A hub dataset in the library's cache, as it lies there after having been read at one commit."""
