@@ -11,7 +11,9 @@ import pyarrow as pa
 from lmkit.data.inputs import input_rows, without_text
 from lmkit.data.leaks import refuse_secrets
 from lmkit.errors import UsageError
+from lmkit.kinds.metric import PREDICTION
 from lmkit.kinds.task import Predictions
+from lmkit.run.tasks import answer_column
 from lmkit.run.trained import TrainedModel, answer_rows
 
 
@@ -78,23 +80,42 @@ def spans_in(tags: Sequence[str], words: Sequence[str]) -> list[dict[str, Any]]:
     return [span | {"text": " ".join(words[span["start"] : span["end"]])} for span in spans]
 
 
+def answer_columns(
+    predictions: Predictions, labels: Sequence[str], *, by_token: bool, logits: bool = False
+) -> dict[str, pa.Array]:
+    """The columns of answers. Numbers for each label, in the labels' order, have the labels' names.
+
+    A row of answers `by_token` may have as many numbers as there are labels by chance.
+    Answers that are labels have their `probability` beside `probabilities`. Raises PluginError for values that make no
+    column.
+    """
+    chosen = predictions[PREDICTION]
+    columns = {PREDICTION: answer_column(PREDICTION, chosen)}
+    for name, values in predictions.items():
+        if name == PREDICTION or (name == "logits" and not logits):
+            continue
+        by_label = bool(labels) and not by_token and all(_is_numbers(row, len(labels)) for row in values)
+        places = {label: place for place, label in enumerate(labels)}
+        if name == "probabilities" and by_label and all(isinstance(one, str) and one in places for one in chosen):
+            columns["probability"] = pa.array([row[places[one]] for row, one in zip(values, chosen, strict=True)])
+        columns[name] = _by_label(values, labels) if by_label else answer_column(name, values)
+    return columns
+
+
 def _answer_columns(
     trained: TrainedModel, inputs: pa.Table, predictions: Predictions, logits: bool
 ) -> dict[str, pa.Array]:
-    labels, chosen = trained.labels, predictions["prediction"]
-    columns = {"prediction": _column(chosen)}
-    for name, values in predictions.items():
-        if name == "prediction" or (name == "logits" and not logits):
-            continue
-        by_label = bool(labels) and all(isinstance(row, list) and len(row) == len(labels) for row in values)
-        if name == "probabilities" and by_label:
-            places = {label: place for place, label in enumerate(labels)}
-            columns["probability"] = pa.array([row[places[label]] for row, label in zip(values, chosen, strict=True)])
-        columns[name] = _by_label(values, labels) if by_label else _column(values)
+    labels = trained.labels
+    columns = answer_columns(predictions, labels, by_token=trained.task.head.by_token, logits=logits)
     if trained.recipe.task.answer == "tags" and all(tag == "O" or tag[:2] in ("B-", "I-") for tag in labels):
         words = inputs[inputs.column_names[0]].to_pylist()
-        columns["spans"] = pa.array([spans_in(*pair) for pair in zip(chosen, words, strict=True)], _SPANS)
+        pairs = zip(predictions[PREDICTION], words, strict=True)
+        columns["spans"] = pa.array([spans_in(*pair) for pair in pairs], _SPANS)
     return columns
+
+
+def _is_numbers(row: Any, count: int) -> bool:
+    return isinstance(row, list) and len(row) == count and all(isinstance(value, int | float) for value in row)
 
 
 _SPANS = pa.list_(pa.struct([("type", pa.string()), ("start", pa.int64()), ("end", pa.int64()), ("text", pa.string())]))
@@ -104,8 +125,3 @@ def _by_label(rows: Sequence[Sequence[float]], labels: Sequence[str]) -> pa.Arra
     """Numbers in the labels' order, as numbers by the labels' names."""
     columns = [pa.array([row[place] for row in rows], pa.float64()) for place in range(len(labels))]
     return pa.StructArray.from_arrays(columns, list(labels))
-
-
-def _column(values: Sequence[Any]) -> pa.Array:
-    texts = all(isinstance(value, str) for value in values)
-    return pa.array(values, pa.string()) if texts else pa.array(values)

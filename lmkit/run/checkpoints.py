@@ -13,7 +13,7 @@ import random
 import shutil
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,11 +23,13 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import CheckpointIO
 
+from lmkit.answering import Answering
 from lmkit.errors import UnusableError
 from lmkit.recipe.schema import CheckpointConfig
 from lmkit.records.checkpoints import FORMAT, best_path, best_steps, checkpoint_path, checkpoints_in, prune
 from lmkit.records.files import drop_torn, write_atomic
 from lmkit.records.metrics import MetricsWriter
+from lmkit.run.readable import check_readable
 from lmkit.run.stopping import Stop
 
 logger = logging.getLogger("lmkit")
@@ -173,10 +175,12 @@ def close_checkpoints(folder: Path, settings: CheckpointConfig) -> None:
 class WholeFiles(CheckpointIO):
     """How Lightning writes checkpoints: whole or not at all. It reads the one that was read already."""
 
-    def __init__(self, checkpoint: Checkpoint | None) -> None:
+    def __init__(self, checkpoint: Checkpoint | None, components: Mapping[str, Answering]) -> None:
         self._checkpoint = checkpoint
+        self._components = components
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        check_readable(checkpoint, self._components)
         save_state(Path(path), checkpoint)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:

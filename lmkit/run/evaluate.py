@@ -25,6 +25,7 @@ from lmkit.run.learner import Learner, Measured, WriteRow, watched
 from lmkit.run.parts import NamedMetric, Parts
 from lmkit.run.progress import Position, Progress
 from lmkit.run.speed import LIGHTNING_NAMES, Hardware, choose_precision
+from lmkit.run.tasks import answer_column
 from lmkit.run.train import QUIET
 from lmkit.statistics.bootstrap import interval
 
@@ -101,10 +102,9 @@ def write_predictions(path: Path, rows: pa.Table, references: Sequence[Any], mea
 
     Raises DataError, and writes nothing, where one holds a secret of the recipe.
     """
-    others = {name: values for name, values in measured.predictions.items() if name != "prediction"}
-    table = pa.table(
-        {ROW: rows[ROW], "prediction": measured.predictions["prediction"], "reference": list(references), **others}
-    )
+    answers = measured.predictions
+    values = {PREDICTION: answers[PREDICTION], "reference": list(references), **answers}
+    table = pa.table({ROW: rows[ROW], **{name: answer_column(name, its) for name, its in values.items()}})
     refuse_secrets(table, f"the predictions of {path.stem}")
     write_atomic(path, lambda temporary: pq.write_table(table, temporary))
 

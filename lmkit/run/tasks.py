@@ -123,6 +123,14 @@ class AnsweredTask:
         return self._answering.wrong(f"{what}, in `{method}`", getattr(self._task, method, None))
 
 
+def answer_column(name: str, values: Sequence[Any]) -> pa.Array:
+    """Values that a task answered, one for each row. Raises PluginError for those that make no column."""
+    try:
+        return pa.array(values, pa.string() if all(isinstance(value, str) for value in values) else None)
+    except (pa.ArrowException, TypeError, UnicodeEncodeError) as cause:
+        raise PluginError(f"the task's values of {name!r} make no column: {cause}") from cause
+
+
 @dataclass(frozen=True, slots=True)
 class Forward:
     """How a run calls its model: the component answers for what it raises and returns."""
@@ -134,10 +142,10 @@ class Forward:
         """The model's output. Raises PluginError where it fails or its logits have not the shape of the head."""
         with self.answering:
             output: Any = model(batch)
+            expected = self.head.shape(batch)
         if not isinstance(output, Output) or not isinstance(output.logits, Tensor):
             got = f"an Output with {described(output.logits)}" if isinstance(output, Output) else described(output)
             raise self._wrong(model, f"returned {got}; expected a lmkit.kinds.model.Output with logits")
-        expected = self.head.shape(batch)
         shape = tuple(output.logits.shape)
         if len(shape) != len(expected) or any(
             size not in (None, its) for size, its in zip(expected, shape, strict=True)

@@ -19,6 +19,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from lmkit.answering import Answering
 from lmkit.catalog import Catalog
 from lmkit.data.batching import (
     Collation,
@@ -95,7 +96,7 @@ def train(
     checkpoints = Checkpoints(folder, recipe.train.checkpoint, metrics, stop, begin, lambda: best.step)
     watch = Watch(progress, recipe.monitor, steps, recipe.train.epochs)
     callbacks = [checkpoints, best, watch, *_early_stopping(recipe)]
-    trainer = _trainer(recipe, hardware, steps, callbacks, WholeFiles(begin))
+    trainer = _trainer(recipe, hardware, steps, callbacks, WholeFiles(begin, _stateful(recipe, catalog)))
     loader = training_loader(batches, recipe.train.workers, begin.begin if begin else (0, 0))
     validation = measuring_loader(_measuring(parts, "validation", recipe, hardware)) if watches else None
     learner.train()  # transformers hands out its models in eval mode, and Lightning leaves the mode as it is
@@ -130,6 +131,15 @@ def _begin(folder: Path, metrics: MetricsWriter | None) -> Checkpoint | None:
     found = read_checkpoint(folder, metrics.keep()) if metrics else None
     path = said(found.path if found else None)
     return Checkpoint(path, load_state(path)) if path and not found else found
+
+
+def _stateful(recipe: Recipe, catalog: Catalog) -> dict[str, Answering]:
+    """The components whose states a checkpoint holds, by its keys."""
+    return {
+        "optimizer_states": catalog.answering("optimizer", recipe.optimizer.use),
+        "lr_schedulers": catalog.answering("scheduler", recipe.scheduler.use),
+        "state_dict": catalog.answering("model", recipe.model.use),
+    }
 
 
 QUIET: dict[str, Any] = {

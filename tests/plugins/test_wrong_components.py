@@ -237,6 +237,10 @@ def build_model(config, *, head):
     return Model()
 
 
+class Window:
+    pass
+
+
 def build_optimizer(config, *, parameters):
     import torch
 
@@ -249,6 +253,8 @@ def build_optimizer(config, *, parameters):
                     raise ArithmeticError("step")  # raises
                 case "no closure":
                     return None
+                case "an object in its state":
+                    self.state[weights[0]]["window"] = Window()
                 case "no step":
                     return closure()
                 case "rate is nan":
@@ -411,7 +417,8 @@ model: wrong-model
 optimizer: wrong-optimizer
 scheduler: wrong-scheduler
 metrics: [wrong-metric]
-train: {steps: 4, batch_size: 8, log_every: 1, threads: 1, accelerator: cpu, precision: 32}
+train: {steps: 4, batch_size: 8, log_every: 1, threads: 1, accelerator: cpu, precision: 32,
+  checkpoint: {every: {steps: 2}}}
 evaluate: {resamples: 10, batch_size: 8}
 """
 
@@ -470,6 +477,7 @@ RETURNED = {
     ("optimizer", "no closure"): "did not call the closure that computes the gradients",
     ("optimizer", "no step"): "moved no weight in 4 steps",
     ("optimizer", "rate is a text"): "left the learning rate 'fast', which is not a finite number",
+    ("optimizer", "an object in its state"): "keeps a Window as state[0]['window'], which a checkpoint cannot be read",
     ("scheduler", "a function"): "was built as a function, not one of torch's LR schedulers",
     ("scheduler", "another optimizer"): "scales another optimizer than the one it was given",
     ("scheduler", "infinite"): "left the learning rate inf, which is not a finite number",
