@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -13,6 +14,9 @@ from typing import Any
 from lmkit.errors import UnusableError
 from lmkit.records.files import disk_errors, parse_json, write_text
 
+BLOCK = 1 << 20
+"""Bytes of a file that are read at once."""
+
 
 class MetricsWriter:
     """Appends rows; each is on disk (though not synced) when `write` returns."""
@@ -20,6 +24,7 @@ class MetricsWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = self._open()
+        self._sum = checksum_of(path, os.fstat(self._file.fileno()).st_size)
 
     def write(self, step: int, epoch: int, stage: str, values: Mapping[str, float]) -> None:
         """Add one row. A value that is no finite number is written as null, which JSON has a word for."""
@@ -27,13 +32,20 @@ class MetricsWriter:
         line = json.dumps({"step": step, "epoch": epoch, "stage": stage, **finite}).encode() + b"\n"
         with disk_errors(self.path):
             while line:  # of which a disk that is almost full takes a part
-                line = line[self._file.write(line) :]
+                written = self._file.write(line)
+                self._sum.update(line[:written])
+                line = line[written:]
 
     def keep(self) -> int:
         """Have all rows so far on the disk itself; the bytes they take."""
         with disk_errors(self.path):
             os.fsync(self._file.fileno())
         return self._file.tell()
+
+    @property
+    def checksum(self) -> str:
+        """The checksum of all rows so far."""
+        return self._sum.hexdigest()
 
     def cut(self, length: int) -> None:
         """Drop what is written beyond so many bytes: rows of steps that are taken once more.
@@ -48,6 +60,7 @@ class MetricsWriter:
             kept = file.read(length)
         write_text(self.path, kept.decode())
         self._file = self._open()
+        self._sum = checksum_of(self.path, len(kept))
 
     def close(self) -> None:
         self._file.close()
@@ -56,6 +69,16 @@ class MetricsWriter:
         """The file without a buffer, in which rows that a full disk refused would wait to be written later."""
         with disk_errors(self.path):
             return self.path.open("ab", buffering=0)
+
+
+def checksum_of(path: Path, length: int) -> hashlib.blake2b:
+    """Compute the checksum of a file's first `length` bytes; more can be added to it."""
+    found = hashlib.blake2b(digest_size=8)
+    with path.open("rb") as file:
+        while block := file.read(min(BLOCK, length)):
+            found.update(block)
+            length -= len(block)
+    return found
 
 
 def length_before(path: Path, stage: str) -> int:

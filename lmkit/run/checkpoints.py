@@ -28,7 +28,7 @@ from lmkit.errors import UnusableError
 from lmkit.recipe.schema import CheckpointConfig
 from lmkit.records.checkpoints import FORMAT, best_path, best_steps, checkpoint_path, checkpoints_in, prune
 from lmkit.records.files import drop_torn, write_atomic
-from lmkit.records.metrics import MetricsWriter
+from lmkit.records.metrics import MetricsWriter, checksum_of
 from lmkit.run.readable import check_readable
 from lmkit.run.stopping import Stop
 
@@ -62,15 +62,22 @@ class Checkpoint:
         return int(self.ours["metrics"])
 
     @property
+    def metrics_checksum(self) -> str | None:
+        """The checksum of these bytes; None in a checkpoint of an earlier lmkit."""
+        found = self.ours.get("metrics_checksum")
+        return None if found is None else str(found)
+
+    @property
     def best(self) -> int | None:
         """The step whose weights were the best so far, which lie in a file of their own; None before a validation."""
         best = self.ours.get("best")
         return None if best is None else int(best)
 
 
-def read_checkpoint(folder: Path, metrics: int | None) -> Checkpoint | None:
-    """The newest checkpoint in `folder` that can be read; None where there is none. `metrics` is the size of
-    metrics.jsonl, where it is to be known: the rows before a checkpoint have to be there, as have the best weights.
+def read_checkpoint(folder: Path, metrics: Path | None) -> Checkpoint | None:
+    """The newest checkpoint in `folder` that can be read; None where there is none. `metrics` is the file of
+    metrics, where it is to be checked: the rows before a checkpoint have to be there and as they were written, and the
+    best weights have to be there.
 
     Raises UnusableError where there are some, and none can be read.
     """
@@ -84,8 +91,8 @@ def read_checkpoint(folder: Path, metrics: int | None) -> Checkpoint | None:
             checkpoint = Checkpoint(path, load_state(path))
             if checkpoint.ours["format"] != FORMAT:
                 raise ValueError(f"it is of format {checkpoint.ours['format']}, this lmkit reads {FORMAT}")
-            if metrics is not None and checkpoint.metrics > metrics:
-                raise ValueError("metrics.jsonl lacks rows that were written before it")
+            if metrics is not None:
+                _check_metrics(metrics, checkpoint)
             if checkpoint.best is not None:
                 read_best(folder, checkpoint.best)
         except Exception as cause:
@@ -100,6 +107,15 @@ def read_checkpoint(folder: Path, metrics: int | None) -> Checkpoint | None:
             f"({reasons[0]}). Delete {folder}, and `lmkit resume` trains from the start"
         )
     return None
+
+
+def _check_metrics(path: Path, checkpoint: Checkpoint) -> None:
+    """Raises ValueError if the rows before a checkpoint are not as they were written."""
+    if path.stat().st_size < checkpoint.metrics:
+        raise ValueError(f"{path.name} lacks rows that were written before it")
+    wanted = checkpoint.metrics_checksum
+    if wanted is not None and wanted != checksum_of(path, checkpoint.metrics).hexdigest():
+        raise ValueError(f"{path.name} is damaged: rows before it were changed")
 
 
 def read_best(folder: Path, step: int) -> dict[str, Any]:
@@ -242,6 +258,7 @@ class Checkpoints(pl.Callback):
             "begin": [epoch, batch.current.completed],
             "ranks": _gathered(trainer, mine),
             "metrics": self.metrics.keep() if self.metrics else 0,
+            "metrics_checksum": self.metrics.checksum if self.metrics else None,
             "best": self.best_step(),
         }
         checkpoint["loops"] = {"fit_loop": _begin_of_step(checkpoint["loops"]["fit_loop"])}

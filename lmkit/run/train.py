@@ -128,7 +128,9 @@ def train(
 
 def _begin(folder: Path, metrics: MetricsWriter | None) -> Checkpoint | None:
     """What training goes on from: on all ranks the checkpoint that rank 0, which writes metrics.jsonl, finds."""
-    found = read_checkpoint(folder, metrics.keep()) if metrics else None
+    if metrics is not None:
+        metrics.keep()
+    found = read_checkpoint(folder, metrics.path) if metrics else None
     path = said(found.path if found else None)
     return Checkpoint(path, load_state(path)) if path and not found else found
 

@@ -166,8 +166,9 @@ def _is_more_than_an_object(line: bytes) -> bool:
 
 def _damaged(path: Path, number: int, why: str) -> UnusableError:
     return UnusableError(
-        f"this sweep's journal is damaged: {path}:{number}: {why}; put back a copy of the file, or keep only its first "
-        f"{number - 1} lines: the same `lmkit sweep` command then does the rest again, and trains no finished run anew"
+        f"this sweep's journal is damaged: {path}:{number}: {why}; put back a copy of the file, or delete line "
+        f"{number} and all after it: the same `lmkit sweep` command then does the rest again, and trains no finished "
+        "run anew"
     )
 
 
