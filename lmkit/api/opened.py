@@ -21,7 +21,7 @@ from lmkit.recipe.layers import layered
 from lmkit.recipe.load import typed_recipe
 from lmkit.recipe.schema import Recipe
 from lmkit.records.measurement import rows_name
-from lmkit.records.metrics import read_metrics
+from lmkit.records.metrics import check_rows, read_metrics
 from lmkit.records.predictions import read_predictions
 from lmkit.records.record import RunRecord
 from lmkit.records.store import METRICS, PREDICTIONS, RECIPE, find_run, read_record, runs_folder
@@ -55,8 +55,14 @@ class Run:
         return read_record(self.folder)
 
     def metrics(self) -> pa.Table:
-        """All rows of metrics.jsonl as a table (with pandas installed, `.to_pandas()` makes a data frame)."""
+        """All rows of metrics.jsonl as a table (with pandas installed, `.to_pandas()` makes a data frame).
+
+        Raises UnusableError if they were changed since they were written.
+        """
         import pyarrow as pa
+
+        if (rows := self.record.metrics) is not None:
+            check_rows(self.folder / METRICS, rows)
 
         return pa.Table.from_pylist(_even(list(read_metrics(self.folder / METRICS))))
 

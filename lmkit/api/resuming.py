@@ -192,6 +192,7 @@ def _facts(record: RunRecord, folder: Path, allow_changes: bool, changed: Collec
         data=dict(record.data),
         seconds=dict(record.seconds),
         training=dict(record.training) if (folder / MODEL).is_dir() else {},
+        metrics=record.metrics if (folder / MODEL).is_dir() else None,
         run=record.id,
         before={"decisions": decisions, "data": record.data},
         allow_changes=allow_changes,

@@ -280,6 +280,7 @@ def _with_facts(record: RunRecord, facts: Facts) -> RunRecord:
             "seconds": facts.seconds,
             "training": facts.training,
             "results": facts.results,
+            "metrics": facts.metrics,
         }
     )
 

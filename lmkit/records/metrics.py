@@ -13,6 +13,7 @@ from typing import Any
 
 from lmkit.errors import UnusableError
 from lmkit.records.files import disk_errors, parse_json, write_text
+from lmkit.records.record import Rows
 
 BLOCK = 1 << 20
 """Bytes of a file that are read at once."""
@@ -47,6 +48,10 @@ class MetricsWriter:
         """The checksum of all rows so far."""
         return self._sum.hexdigest()
 
+    def rows(self) -> Rows:
+        """Have all rows so far on the disk itself, and return by what they are known."""
+        return Rows(bytes=self.keep(), checksum=self.checksum)
+
     def cut(self, length: int) -> None:
         """Drop what is written beyond so many bytes: rows of steps that are taken once more.
 
@@ -69,6 +74,14 @@ class MetricsWriter:
         """The file without a buffer, in which rows that a full disk refused would wait to be written later."""
         with disk_errors(self.path):
             return self.path.open("ab", buffering=0)
+
+
+def check_rows(path: Path, rows: Rows) -> None:
+    """Raises UnusableError if a metrics file no longer has the rows that a record knows of, as they were written."""
+    there = path.stat().st_size if path.is_file() else 0
+    if there < rows.bytes or checksum_of(path, rows.bytes).hexdigest() != rows.checksum:
+        why = "rows are missing" if there < rows.bytes else "rows were changed"
+        raise UnusableError(f"this run's metrics are damaged: {path}: {why} since record.json was written")
 
 
 def checksum_of(path: Path, length: int) -> hashlib.blake2b:

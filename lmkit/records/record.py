@@ -65,6 +65,15 @@ class Resumption(BaseModel):
     """What had changed since it began, and was allowed."""
 
 
+class Rows(BaseModel):
+    """What metrics.jsonl had when the record was written; a run that is not over may have added rows since."""
+
+    model_config = ConfigDict(frozen=True)
+
+    bytes: int
+    checksum: str
+
+
 class _Known(TypedDict, total=False):
     """What is kept in a record may grow; what is read of it has these types."""
 
@@ -143,6 +152,8 @@ class RunRecord(BaseModel):
     """Steps, epochs, the best validation, examples a second."""
     results: dict[str, SplitResult] = {}
     """What was measured, by split."""
+    metrics: Rows | None = None
+    """By what changed rows are noticed; None before training has ended."""
     failure: Failure | None = None
     resumed: tuple[Resumption, ...] = ()
     """Each time that the run was gone on with after an interruption, a failure or its death."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmkit.records.changes import ChangedRunError, changes
-from lmkit.records.record import SplitResult
+from lmkit.records.record import Rows, SplitResult
 
 logger = logging.getLogger("lmkit")
 
@@ -27,6 +27,7 @@ class Facts:
     seconds: dict[str, float] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     results: dict[str, SplitResult] = field(default_factory=dict)
+    metrics: Rows | None = None
 
     run: str = ""
     """The run's id."""

@@ -16,13 +16,13 @@ from lmkit.data.cached_rows import cached_rows
 from lmkit.data.prepare import Rows
 from lmkit.data.tokenizers import build_tokenizers
 from lmkit.data.transforms import described
-from lmkit.errors import DataError, ResourceError
+from lmkit.errors import DataError, ResourceError, UnusableError
 from lmkit.kinds.data import SPLITS
 from lmkit.plugins import Plugins
 from lmkit.recipe.environment import resolved
 from lmkit.recipe.schema import Recipe, TrainConfig
 from lmkit.records.files import disk_errors, write_json
-from lmkit.records.metrics import MetricsWriter, length_before
+from lmkit.records.metrics import MetricsWriter, check_rows, length_before
 from lmkit.records.store import CHECKPOINTS, LEDGER, METRICS, MODEL
 from lmkit.run.checkpoints import close_checkpoints
 from lmkit.run.evaluate import evaluate
@@ -100,6 +100,7 @@ def run_stages(
 
     try:
         if trained is not None:
+            _check_rows(folder, facts)
             progress.say("training is over and the model is saved; go on behind it")
         elif "train" in recipe.stages:
             with stop.waiting():
@@ -113,6 +114,7 @@ def run_stages(
                 with _timed(facts, "save"):
                     save_model(folder / MODEL, parts, transforms)
                 facts.training = training
+                facts.metrics = writer.rows() if writer else None
                 keep()
             stop.check()
         else:
@@ -127,9 +129,23 @@ def run_stages(
                     facts.results[split] = evaluate(
                         recipe, parts, split, hardware, folder, step, epoch, write_row, progress
                     )
+        if writer is not None:
+            facts.metrics = writer.rows()
     finally:
         if writer is not None:
             writer.close()
+
+
+def _check_rows(folder: Path, facts: Facts) -> None:
+    """Raises UnusableError if rows of a training that is over were changed since."""
+    if facts.metrics is None:
+        return
+    try:
+        check_rows(folder / METRICS, facts.metrics)
+    except UnusableError as cause:
+        raise UnusableError(
+            f"{cause}; put back a copy, or move {folder / MODEL} away to train from the start"
+        ) from cause
 
 
 def decide_hardware(recipe: Recipe, rank: int = 0, known_threads: int | None = None) -> Hardware:

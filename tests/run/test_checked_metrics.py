@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lmkit.api import Run
 from lmkit.errors import UnusableError
 from lmkit.records.metrics import MetricsWriter
+from lmkit.records.record import RunRecord
+from lmkit.records.store import write_record
 from lmkit.run.checkpoints import read_checkpoint, save_state
+from lmkit.run.facts import Facts
+from lmkit.run.session import _check_rows
 
 CHECKPOINTS = (2, 4)
 """The steps before which one is written; there are five rows."""
@@ -93,3 +99,32 @@ def test_a_checkpoint_of_an_earlier_lmkit_is_read_without_a_checksum(tmp_path: P
     save_state(tmp_path / "step-9.ckpt", {"lmkit": ours})
 
     assert resumed_from(tmp_path) == "step-9.ckpt"
+
+
+def test_a_run_that_died_after_training_notices_rows_that_were_changed_since(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    writer = MetricsWriter(path)
+    facts = Facts(metrics=writer.rows())
+    writer.write(5, 0, "evaluate", {"test/loss": 0.5})  # of the stage that died
+    _check_rows(tmp_path, facts)
+    content = path.read_bytes()
+
+    for damage, told in ((content.replace(b"1.5", b"1.4", 1), "rows were changed"), (content[:50], "rows are missing")):
+        path.write_bytes(damage)
+        with pytest.raises(UnusableError, match=f"{told} since.*put back a copy, or move .*model away to train from"):
+            _check_rows(tmp_path, facts)
+
+
+def test_rows_of_a_finished_run_that_were_changed_are_not_handed_out(tmp_path: Path) -> None:
+    run = tmp_path / "20260301T101500Z-films-1f2e"
+    run.mkdir()
+    writer = MetricsWriter(run / "metrics.jsonl")
+    writer.write(1, 0, "train", {"train/loss": 0.25})
+    facts: Any = {"id": run.name, "name": "films", "state": "finished", "started": "2026-03-01", "seed": 0}
+    write_record(run, RunRecord(**facts, stages=("train",), metrics=writer.rows()))
+    assert Run(run).metrics().to_pylist()[0]["train/loss"] == 0.25
+
+    writer.path.write_bytes(writer.path.read_bytes().replace(b"0.25", b"0.75"))
+
+    with pytest.raises(UnusableError, match="this run's metrics are damaged: .*metrics.jsonl: rows were changed since"):
+        Run(run).metrics()
