@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from lmkit.collecting import collect_no_more, collect_seldom
+
 
 def main() -> None:
     """The entry point. The command line's own imports take a while, in which it may be stopped."""
+    collect_seldom()
     try:
         from lmkit.cli.main import main
 
@@ -17,6 +20,7 @@ def main() -> None:
         print_error("stopped")
         sys.exit(130)
     finally:
+        collect_no_more()
         # Where Ctrl-C came inside of an `exec`, as some imports do, Python remembers, and ends itself by the signal
         # whatever is raised; the next `exec` makes it forget.
         exec("")

@@ -86,6 +86,30 @@ def test_help_imports_no_plugin_and_no_settings() -> None:
     assert imported_by(commands("--help")) & {"pydantic", "pluggy", "yaml", "rich", "lmkit_starter"} == set()
 
 
+def test_checking_a_recipe_imports_nothing_of_what_runs_one() -> None:
+    """Each of these was imported once, for nothing, and took its share of the time of `lmkit check`."""
+    code = commands("check recipes/sentiment.yaml") + "print('modules', *sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert "recipes/sentiment.yaml: ok" in run.stdout
+    held = set(run.stdout.rpartition("modules")[2].split())
+
+    ours = {".".join(name.split(".")[:2]) for name in held if name.startswith("lmkit.")}
+    parts = ("run", "records", "workers", "data", "statistics", "validation", "report", "pretrained", "console")
+    assert ours & {f"lmkit.{part}" for part in parts} == set()
+    assert {name for name in held if name.startswith("lmkit.api.")} == {"lmkit.api.reading"}
+    assert {name for name in held if name.startswith("lmkit.sweep.")} == {"lmkit.sweep.marks"}
+    assert held & {"packaging", "rich", "pyarrow", "numpy", "lxml", "shlex"} == set()
+
+
+def test_every_name_of_the_python_face_can_be_had() -> None:
+    import lmkit.api
+
+    for name in lmkit.api.__all__:
+        assert callable(getattr(lmkit.api, name)), name
+    with pytest.raises(AttributeError, match="module 'lmkit.api' has no attribute 'train'"):
+        _ = lmkit.api.train
+
+
 def test_importing_lmkit_imports_none_of_its_parts() -> None:
     held = subprocess.run(
         [sys.executable, "-c", "import lmkit, sys; print(*[name for name in sys.modules if name.startswith('lmkit')])"],

@@ -19,11 +19,12 @@ from lmkit.recipe.environment import resolved
 from lmkit.recipe.layers import COMMAND_LINE, override
 from lmkit.recipe.load import Loaded, load
 from lmkit.recipe.schema import Recipe
-from lmkit.sweep.load import LoadedSweep, is_sweep, load_sweep, read_sweep_tree
+from lmkit.sweep.marks import is_sweep
 
 if TYPE_CHECKING:
     from lmkit.data.report import DataReport
     from lmkit.run.progress import Progress
+    from lmkit.sweep.load import LoadedSweep
 
 logger = logging.getLogger("lmkit")
 
@@ -43,13 +44,18 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
 
 def read_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
     """The recipe at `path` as `load_recipe` gives it, with what was written and what is accepted for now."""
-    if is_sweep(Path(path)):
-        raise UsageError(f"{path} is a sweep, not a recipe; the recipe that it varies is named in it")
-    return _read(load, path, overrides)
+    try:
+        return _read(load, path, overrides)
+    except RecipeError:  # as which a sweep always ends
+        if is_sweep(Path(path)):
+            raise UsageError(f"{path} is a sweep, not a recipe; the recipe that it varies is named in it") from None
+        raise
 
 
 def read_sweep(path: Path | str, overrides: Sequence[str] = ()) -> LoadedSweep:
     """The sweep at `path`, its recipe and every value of its space checked. Raises RecipeError with every fault."""
+    from lmkit.sweep.load import load_sweep
+
     return _read(load_sweep, path, overrides)
 
 
@@ -66,6 +72,7 @@ def read_sweep_of(
     `overrides` of the recipe's; paths in both, and in the space, are relative to the recipe, as in an override of
     `lmkit run`. Raises RecipeError with every fault.
     """
+    from lmkit.sweep.load import read_sweep_tree
 
     def read(path: Path, changes: Sequence[str], catalog: Catalog) -> LoadedSweep:
         told = {"name": Node(_name_of(path), _typed("--name")), "recipe": Node(path.name, _typed(str(path)))}

@@ -11,7 +11,7 @@ from lmkit.api import read_recipe, read_sweep
 from lmkit.cli.arguments import split_arguments
 from lmkit.errors import Fault, RecipeError, UsageError, told
 from lmkit.redaction import redacted, redacted_value
-from lmkit.sweep.load import is_sweep
+from lmkit.sweep.marks import is_sweep
 from lmkit.terminal import print_json
 
 

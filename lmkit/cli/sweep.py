@@ -18,7 +18,8 @@ from lmkit.recipe.document import read_document
 from lmkit.recipe.schema import Recipe
 from lmkit.run.progress import progress_on
 from lmkit.spelling import nearest
-from lmkit.sweep.load import LoadedSweep, is_sweep
+from lmkit.sweep.load import LoadedSweep
+from lmkit.sweep.marks import is_sweep
 from lmkit.sweep.schema import Sweep
 
 FIRST = 10

@@ -15,6 +15,7 @@ from lmkit.catalog import BUILTIN
 from lmkit.errors import PluginError, UsageError
 from lmkit.plugins.found import Plugins
 from lmkit.plugins.load import Origin, canonical, load_plugins
+from lmkit.plugins.versions import needed_versions
 
 logger = logging.getLogger("lmkit.plugins")
 
@@ -84,7 +85,15 @@ def _plugins(files: str, blocked: str) -> Plugins:
     return load_plugins(
         [
             Origin(BUILTIN, None, "lmkit.builtin.plugin"),
-            *(Origin(_distribution(point), _version(point), point.value, needs=_needs(point)) for point in points),
+            *(
+                Origin(
+                    _distribution(point),
+                    _version(point),
+                    point.value,
+                    needs=_needs(point),
+                )
+                for point in points
+            ),
             *_file_origins([Path(name).resolve() for name in files.split(os.pathsep) if name]),
         ],
         [name.strip() for name in blocked.split(",")],
@@ -119,16 +128,4 @@ def _version(point: EntryPoint) -> str | None:
 
 
 def _needs(point: EntryPoint) -> str | None:
-    """The versions of lmkit that a distribution requires."""
-    for text in (point.dist.requires if point.dist else None) or ():
-        if not text.lower().startswith("lmkit"):
-            continue
-        from packaging.requirements import InvalidRequirement, Requirement
-
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
-            continue
-        if requirement.name.lower() == "lmkit" and (requirement.marker is None or requirement.marker.evaluate()):
-            return str(requirement.specifier) or None
-    return None
+    return needed_versions((point.dist.requires if point.dist else None) or ())

@@ -30,6 +30,7 @@ from lmkit.kinds import KINDS, Kind
 from lmkit.plugins.cost import measured
 from lmkit.plugins.declarations import check_declarations
 from lmkit.plugins.found import IDLE, Plugin, Plugins, Slow
+from lmkit.plugins.versions import fits
 from lmkit.spelling import nearest
 
 
@@ -124,15 +125,7 @@ def _unmarked(module: ModuleType) -> list[str]:
 def _refuse_other_versions(origin: Origin) -> None:
     """Raises LmkitError for a plugin that was made for another lmkit."""
     needs = origin.needs if not origin.is_file else _file_needs(Path(origin.module))
-    if needs is None:
-        return
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    try:
-        fits = SpecifierSet(needs).contains(lmkit.__version__, prereleases=True)
-    except InvalidSpecifier as cause:
-        raise LmkitError(f"says that it needs lmkit {needs!r}, which is no range of versions") from cause
-    if not fits:
+    if needs is not None and not fits(needs, lmkit.__version__):
         raise LmkitError(f"needs lmkit {needs}; this is {lmkit.__version__}")
 
 

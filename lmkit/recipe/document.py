@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -136,6 +135,8 @@ def parse_value(text: str, source: str) -> Node:
             raise RecipeError([Fault(place, "", f"{rest!r} would not be read, as a comment")])
         return node
     except RecipeError as error:
+        import shlex
+
         way_out = f"; this very text is written {shlex.quote(json.dumps(bare, ensure_ascii=False))}"
         raise RecipeError(
             [replace(fault, place=place, message=f"{fault.message}{way_out}") for fault in error.faults]

@@ -6,7 +6,8 @@ import re
 
 from lmkit.catalog import Catalog
 from lmkit.recipe.json_schema import Schema, recipe_definitions
-from lmkit.sweep.load import MARKS, NO_SETTINGS
+from lmkit.sweep.load import NO_SETTINGS
+from lmkit.sweep.marks import MARKS
 from lmkit.sweep.schema import DIMENSIONS, Sweep
 
 FILE = "recipe.schema.json"

@@ -20,12 +20,10 @@ from lmkit.recipe.layers import COMMAND_LINE, EXTENDS, layered, merge, override
 from lmkit.recipe.load import ordered, read_tree
 from lmkit.recipe.schema import CORE, Recipe
 from lmkit.spelling import nearest
+from lmkit.sweep.marks import is_sweep
 from lmkit.sweep.schema import ObjectiveConfig, Sweep
 from lmkit.sweep.searching import build_search
 from lmkit.sweep.space import as_node, candidates, options, read_dimension
-
-MARKS = ("space", "search", "recipe")
-"""Keys by which a file is a sweep: no recipe has one of them."""
 
 TRIED = 8
 """How many of the search's points are tried as whole recipes, for what lies between settings."""
@@ -96,15 +94,6 @@ def metric_of(sweep: Sweep, recipe: Recipe) -> str:
 def direction_of(sweep: Sweep, recipe: Recipe) -> Direction:
     """Return which way the objective of a sweep is better."""
     return recipe.measures[metric_of(sweep, recipe).rpartition("/")[2]]
-
-
-def is_sweep(path: Path) -> bool:
-    """Whether the file is a sweep, as far as it can be read."""
-    try:
-        tree = read_document(path, [])
-    except RecipeError:
-        return False
-    return any(tree.has(key) for key in MARKS)
 
 
 def load_sweep(path: Path, overrides: Sequence[str], catalog: Catalog) -> LoadedSweep:

@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lmkit.collecting import collect_as_usual
+
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
@@ -19,5 +21,6 @@ def quick_imports() -> Iterator[None]:
         yield
     finally:
         gc.freeze()
+        collect_as_usual()
         if collecting:
             gc.enable()

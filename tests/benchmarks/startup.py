@@ -89,8 +89,10 @@ def write_runs(folder: Path) -> None:
 
 def measure(argv: list[str], more: dict[str, str] | None = None) -> tuple[float, float]:
     """Wall and processor seconds of one process. Raises CalledProcessError where it fails."""
+    environment = os.environ | (more or {})
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling is no part of what is measured
     began = time.perf_counter()
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, env=os.environ | (more or {}))
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)

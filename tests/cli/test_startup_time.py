@@ -24,6 +24,7 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "sentiment.yaml"
 def processor_seconds(*arguments: str, first: Path | None = None) -> float:
     """User and system time of one Python process, which finds the distributions in the folder `first` too."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(first or ""), *sys.path]))}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling is no part of what is measured
     process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -65,7 +66,7 @@ def test_help_takes_at_most_twice_and_runs_four_times_what_its_imports_take(runs
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="the system does not tell a process's time")
-def test_checking_takes_at_most_four_times_its_imports_and_half_more_with_many_plugins(tmp_path: Path) -> None:
+def test_checking_takes_at_most_three_times_its_imports_and_half_more_with_many_plugins(tmp_path: Path) -> None:
     many = runpy.run_path(str(BENCHMARKS / "many_plugins.py"))
     many["write_distributions"](tmp_path, 20, 10, max(0, 130 - len(list(distributions()))))
     check = ("-m", "lmkit", "check", str(RECIPE))
@@ -78,5 +79,5 @@ def test_checking_takes_at_most_four_times_its_imports_and_half_more_with_many_p
     rounds = [once() for _ in range(ROUNDS)]
 
     reference, alone, crowded = (min(times) for times in zip(*rounds, strict=True))  # what other programs disturb least
-    assert alone / reference <= 4
+    assert alone / reference <= 3  # 2.4 where nothing else runs
     assert crowded / alone <= 1.5

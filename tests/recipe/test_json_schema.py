@@ -20,7 +20,8 @@ from lmkit.plugins import load_plugins
 from lmkit.recipe.document import dump_document, parse_document, read_document
 from lmkit.recipe.load import load_recipe
 from lmkit.sweep.json_schema import FILE, document_schema
-from lmkit.sweep.load import is_sweep, load_sweep
+from lmkit.sweep.load import load_sweep
+from lmkit.sweep.marks import is_sweep
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 

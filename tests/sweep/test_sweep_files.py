@@ -13,7 +13,8 @@ from lmkit.errors import RecipeError
 from lmkit.kinds.search import Choice, Integers, Log, Uniform
 from lmkit.plugins import load_plugins
 from lmkit.sweep.folder import spec_of
-from lmkit.sweep.load import LoadedSweep, is_sweep, load_sweep
+from lmkit.sweep.load import LoadedSweep, load_sweep
+from lmkit.sweep.marks import is_sweep
 
 RECIPE = """\
 name: films
