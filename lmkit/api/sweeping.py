@@ -173,7 +173,9 @@ def _run_sweep(loaded: LoadedSweep, folder: Path, retry_failed: bool, progress: 
     shown, stop = progress or NoProgress(), Stop()
     plugins = installed_plugins()
     measure = spec.metric.rpartition("/")[2]
-    with take_lease(folder, "sweep"), network(loaded.recipe.offline), stop.listening(), stop.waiting():
+    offline = loaded.recipe.offline
+    with take_lease(folder, "sweep") as lease, network(offline), stop.listening(), stop.waiting():
+        stop.check_right = lease.check
         begin_sweep(folder, spec)
         shown.show(Position("start the workers"))
         executor = LocalExecutor(folder, loaded.file.parent.resolve(), measure, sweep.executor.workers, stop)

@@ -62,7 +62,7 @@ def take_lease(folder: Path, what: str = "run") -> Lease:
             raise UnusableError(f"{what} {folder.resolve().name} is alive: this process has it; wait for its end")
         file, process = _taken(folder, what)
         _held[place] = os.getpid()
-    return Lease(folder, place, file, process)
+    return Lease(folder, what, place, file, process)
 
 
 def alive(folder: Path | str) -> Owner | None:
@@ -83,14 +83,19 @@ def read_owner(folder: Path | str) -> Owner | None:
             return None
 
 
+class LostLeaseError(ResourceError):
+    """A run or a sweep is no longer this process's, so that nothing of it may be written any more."""
+
+
 class Lease:
     """A taken lease: its file, which is locked, names this process, and a thread touches it as long as it is held.
 
     Forked children inherit the value, and neither hold nor release anything.
     """
 
-    def __init__(self, folder: Path, place: tuple[int, int], file: int, process: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, what: str, place: tuple[int, int], file: int, process: Mapping[str, Any]) -> None:
         self._folder = folder
+        self._what = what
         self._place = place
         self._file = file
         self._process = process
@@ -103,13 +108,14 @@ class Lease:
         self._heart.start()
 
     def check(self) -> None:
-        """Raise ResourceError where the run is no longer this process's.
+        """Raise LostLeaseError if the run is no longer this process's.
 
-        That comes of a sleep so long that a process on another machine had to take this one for dead.
+        Its folder was moved, or this process slept so long that one on another machine had to take it for dead.
         """
         self._look()
         if self._lost is not None:
-            raise ResourceError(f"run {self._folder.resolve().name} is no longer this process's: {self._lost}")
+            name = f"{self._what} {self._folder.resolve().name}"
+            raise LostLeaseError(f"{name} is no longer this process's: {self._lost}")
 
     def close(self) -> None:
         """Give the right back; what is closed already stays so."""
@@ -145,6 +151,10 @@ class Lease:
 
     def _cause_of_loss(self) -> str | None:
         """Why the lease is no longer this process's, or None."""
+        if not os.path.isdir(self._folder):
+            resume = "where it is now, `lmkit resume FOLDER` goes on with it"
+            way_out = resume if self._what == "run" else "move it back, and the same command goes on with it"
+            return f"{self._folder} was moved or removed; {way_out}"
         if not _is_file(self._file, self._folder / LEASE):
             return f"its {LEASE} file was removed"
         owner = _owner(self._file)

@@ -44,8 +44,8 @@ def evaluate(
     """Measure `parts.model` on one split; its predictions are kept in `folder` by row."""
     rows = parts.data.rows.splits[split]
     measured = measure(recipe, parts, split, hardware, progress)
-    write_predictions(folder / PREDICTIONS / f"{split}.parquet", rows, parts.task.references(rows), measured)
     write_row(step, epoch, "evaluate", {f"{split}/{name}": value for name, value in measured.measures.items()})
+    write_predictions(folder / PREDICTIONS / f"{split}.parquet", rows, parts.task.references(rows), measured)
     return split_result(recipe, parts, split, measured, parts.task.baselines(parts.data.rows.splits["train"], rows))
 
 

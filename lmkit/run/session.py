@@ -96,6 +96,7 @@ def run_stages(
     def write_row(step: int, epoch: int, stage: str, values: Any) -> None:
         facts.step = step
         if writer is not None:
+            stop.check_right()  # or what comes next would be written into a folder that was moved away
             writer.write(step, epoch, stage, {**values, "system/time": round(time.time(), 3)})
 
     try:

@@ -28,7 +28,8 @@ def dispatch(
     """Keep the executor's slots filled with what `next_job` gives, until that is None or it is asked to stop, and all
     has ended.
 
-    If a job ends refused, the others are asked to stop, and the error is raised when they have ended.
+    If a job ends refused, the others are asked to stop, and the error is raised when they have ended. Raises
+    LostLeaseError if the sweep is no longer this process's.
 
     `take` is called with what came of each job, but for those that are stopped with the rest, and those that are begun
     again, of which `died` is told; `tell` with the names of those that run, at least every half second.
@@ -48,6 +49,7 @@ def dispatch(
             if job is None:
                 break
             running[job.name] = job
+            stop.check_right()
             executor.start(job)
         tell(running)
         if not running:
@@ -56,6 +58,7 @@ def dispatch(
             return
         for ended in executor.ended(POLL):
             job = running.pop(ended.name)
+            stop.check_right()
             if ended.refused is not None:
                 refused = refused or ended.refused
                 continue

@@ -11,6 +11,7 @@ from importlib import import_module
 from lmkit.errors import LmkitError, UnusableError
 from lmkit.offline import network
 from lmkit.records.files import find_machine_error
+from lmkit.records.lease import LostLeaseError
 from lmkit.run.stopping import ignore_user_signal
 from lmkit.terminal import guarded_streams, open_missing_streams
 
@@ -57,7 +58,7 @@ def attempt_code(error: Exception) -> int:
     """Return the exit code of an attempt that ended with an error."""
     if find_machine_error(error) is not None:
         return REFUSED
-    if isinstance(error, UnusableError):
+    if isinstance(error, UnusableError | LostLeaseError):
         return UNUSABLE
     return error.exit_code if isinstance(error, LmkitError) else 1
 

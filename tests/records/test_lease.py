@@ -18,7 +18,7 @@ import pytest
 
 from lmkit.errors import ResourceError, UsageError
 from lmkit.records import lease
-from lmkit.records.lease import LEASE, alive, read_owner, take_lease
+from lmkit.records.lease import LEASE, LostLeaseError, alive, read_owner, take_lease
 from lmkit.records.process import this_process
 from lmkit.records.record import RunRecord
 from lmkit.records.store import read_summary, write_record
@@ -361,3 +361,25 @@ def test_a_run_of_another_machine_has_died_a_minute_after_its_last_sign_of_life(
 
 def test_a_folder_that_is_not_there_has_no_owner(tmp_path: Path) -> None:
     assert alive(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(
+    ("what", "way_out"),
+    [
+        ("run", "where it is now, `lmkit resume FOLDER` goes on with it"),
+        ("sweep", "move it back, and the same command goes on with it"),
+    ],
+)
+def test_a_folder_that_is_moved_away_is_no_longer_its_processs(what: str, way_out: str, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+
+    with take_lease(folder, what) as lease:
+        lease.check()
+        folder.rename(tmp_path / "moved")
+        with pytest.raises(LostLeaseError) as raised:
+            lease.check()
+
+    assert str(raised.value) == f"{what} films is no longer this process's: {folder} was moved or removed; {way_out}"
+    assert raised.value.exit_code == 4
+    assert not folder.exists()

@@ -24,6 +24,7 @@ from lmkit.builtin.searches.config import GridConfig, RandomConfig
 from lmkit.errors import Fault, Place, RecipeError, ResourceError
 from lmkit.kinds.search import Choice, History, Log, Search, Space
 from lmkit.records.files import MachineError
+from lmkit.records.lease import LostLeaseError
 from lmkit.run.stopping import Stop
 from lmkit.sweep.controller import Board, Controller, worked
 from lmkit.sweep.executor import Ended, Job
@@ -345,6 +346,26 @@ def test_a_machine_that_refuses_files_stops_a_sweep_and_fails_no_trial(tmp_path:
     assert [trial.state for trial in read_trials(tmp_path)] == ["finished", "finished", "running", "running"]
     trials = go(tmp_path, random(8))  # when there is room
     assert {number: trial.state for number, trial in trials.items()} == dict.fromkeys(range(8), "finished")
+
+
+def test_a_sweep_whose_folder_is_moved_away_begins_and_fails_no_trial(tmp_path: Path) -> None:
+    stop, executor = Stop(), Instant()
+
+    def moved(name: str, point: Mapping[str, Any]) -> Ended:
+        if name == "2-0":
+            stop.check_right = lost
+            return Ended(name, error="FileNotFoundError: its folder is gone")
+        return value_of(name, point)
+
+    def lost() -> None:
+        raise LostLeaseError("sweep swept is no longer this process's")
+
+    executor.outcome = moved
+    with pytest.raises(LostLeaseError):
+        go(tmp_path, random(8), executor, stop=stop)
+
+    assert executor.started == ["0-0", "1-0", "2-0"]
+    assert [trial.state for trial in read_trials(tmp_path)] == ["finished", "finished", "running"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE])
