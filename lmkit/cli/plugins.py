@@ -16,6 +16,7 @@ from lmkit.catalog import BUILTIN, Provided
 from lmkit.errors import UsageError
 from lmkit.kinds import KINDS
 from lmkit.plugins import Plugin, Plugins, installed_plugins, unmatched_blocks
+from lmkit.plugins.builders import builder_fault
 from lmkit.recipe.shape import BLOCKS, LISTS, settings_in
 from lmkit.recipe.words import Setting, paragraphs, settings_in_words
 from lmkit.spelling import nearest
@@ -72,7 +73,7 @@ def _told(plugin: Plugin, plugins: Plugins) -> Iterator[tuple[str, str]]:
         yield "cause", "LMKIT_BLOCK names it"
     if plugin.slow:
         yield "slow", str(plugin.slow)
-    for note in plugin.notes:
+    for note in (*plugin.notes, *_unbuildable(plugin, plugins)):
         yield "note", note
     if plugin.hooks:
         yield "hooks", ", ".join(plugin.hooks)
@@ -94,6 +95,15 @@ def _provides(plugin: Plugin, plugins: Plugins) -> dict[str, list[str]]:
     return {kind: names for kind, names in mine.items() if names}
 
 
+def _unbuildable(plugin: Plugin, plugins: Plugins) -> list[str]:
+    """A note on each component whose builder cannot be imported."""
+    found = []
+    for kind, names in _provides(plugin, plugins).items():
+        faults = {name: builder_fault(plugins.catalog.find(kind, name).component) for name in names}
+        found += [f"{kind} {name!r}: {fault}" for name, fault in faults.items() if fault]
+    return found
+
+
 def _plugin_as_json(plugin: Plugin, plugins: Plugins) -> dict[str, Any]:
     slow = plugin.slow
     return {
@@ -105,7 +115,7 @@ def _plugin_as_json(plugin: Plugin, plugins: Plugins) -> dict[str, Any]:
         "cause": plugin.cause,
         "place": plugin.place or (slow.place if slow else None),
         "seconds": round(slow.seconds, 2) if slow else None,
-        "notes": list(plugin.notes),
+        "notes": [*plugin.notes, *_unbuildable(plugin, plugins)],
         "hooks": list(plugin.hooks),
         "provides": _provides(plugin, plugins),
     }

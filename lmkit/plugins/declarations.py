@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
 from lmkit.component import ComponentConfig, Settings
 from lmkit.errors import LmkitError
@@ -19,6 +20,7 @@ from lmkit.kinds.transform import Changed, TransformConfig
 def check_declarations(config: type[ComponentConfig]) -> None:
     """Raises LmkitError for a declaration that is none: a text for a tuple, a name that nothing has."""
     _check_renamed(config)
+    _check_kept(config, config.__qualname__, ())
     if issubclass(config, ModelConfig):
         _check_types(config, "head_types", config.head_types, Head)
     if issubclass(config, MetricConfig):
@@ -43,6 +45,48 @@ def _check_renamed(config: type[BaseModel]) -> None:
         if new not in config.model_fields or old in config.model_fields:
             wrong = f"no setting is called {new!r}" if new not in config.model_fields else f"{old!r} is a setting"
             raise LmkitError(f"{config.__qualname__}.renamed has {old!r}: {new!r}; {wrong}")
+
+
+def _check_kept(config: type[BaseModel], owner: str, seen: tuple[type, ...]) -> None:
+    """Raises LmkitError for a setting that would not be the same in the recipe that a run keeps."""
+    for name, field in config.model_fields.items():
+        for each in _types(field.annotation):
+            if isinstance(each, type) and issubclass(each, SECRETS):
+                raise LmkitError(
+                    f"{owner}.{name} is a {each.__name__}, which a run's recipe keeps as asterisks; declare a str, and "
+                    "write ${env:NAME} in recipes: the value is then kept nowhere"
+                )
+            if each in (set, frozenset):
+                raise LmkitError(f"{owner}.{name} is a {each.__name__}, which has no order to be kept; declare a tuple")
+            if isinstance(each, type) and issubclass(each, BaseModel) and each not in seen:
+                _check_kept(each, f"{owner}.{name}", (*seen, each))
+        if any(not math.isfinite(number) for number in _numbers(field.default)):
+            raise LmkitError(
+                f"{owner}.{name} has the default {field.default!r:.60}, which is not finite and which no recipe can "
+                "keep; let None stand for no limit"
+            )
+
+
+SECRETS = (SecretStr, SecretBytes, Secret)
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """A type, and those that it is made of."""
+    yield get_origin(annotation) or annotation
+    for inner in get_args(annotation) if get_origin(annotation) is not Literal else ():
+        yield from _types(inner)
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """The floats in a value."""
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, BaseModel):
+        yield from _numbers(dict(value))
+    elif isinstance(value, Mapping):
+        yield from (number for inner in value.values() for number in _numbers(inner))
+    elif isinstance(value, list | tuple):
+        yield from (number for inner in value for number in _numbers(inner))
 
 
 def _check_words(config: type[BaseModel], name: str, known: Sequence[Any]) -> None:

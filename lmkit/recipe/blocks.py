@@ -14,9 +14,11 @@ from lmkit.component import ComponentConfig, Settings
 from lmkit.errors import Fault, Place
 from lmkit.kinds import KINDS
 from lmkit.kinds.task import TaskConfig
+from lmkit.plugins.builders import builder_fault
 from lmkit.recipe import environment
 from lmkit.recipe.complaints import complaints, first_line, shown
 from lmkit.recipe.document import Node
+from lmkit.recipe.faithful import unfaithful
 from lmkit.recipe.layers import EXTENDS
 from lmkit.recipe.preparing import Preparation
 from lmkit.recipe.schema import CORE
@@ -79,6 +81,9 @@ class BlockReader:
         except UnknownComponentError as error:
             self._fault(use.place, (*path, "use"), error.reason, CORE, error.suggestion)
             return None
+        wrong = None if provided.owner == BUILTIN else builder_fault(provided.component)
+        if wrong:
+            self._fault(use.place, (*path, "use"), wrong, f"{kind} {use.value!r}, {provided.owner}")
         owner = f"{kind} {use.value!r}, {'built-in' if provided.owner == BUILTIN else provided.owner}"
         config_class = provided.component.config
         self._classes[path] = config_class
@@ -87,6 +92,11 @@ class BlockReader:
         plain = self._filled(node, path) | {"use": provided.component.name}
         config: ComponentConfig | None = self._validated(config_class, plain, node, path, owner)
         if config is None:
+            return None
+        if changed := unfaithful(config):
+            key, what = changed
+            place = node.value[key].place if key in node.value else node.place
+            self._fault(place, (*path, key) if key else path, what, owner)
             return None
         try:
             config = environment.as_written(config, node)

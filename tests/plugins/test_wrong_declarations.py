@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from lmkit import api
+from lmkit.component import Component
 from lmkit.errors import RecipeError, UsageError
-from lmkit.plugins import Plugin, installed_plugins
+from lmkit.kinds.optimizer import OptimizerConfig
+from lmkit.plugins import Plugin, installed, installed_plugins
+from lmkit.plugins.builders import _fault, builder_fault
 from lmkit.plugins.installed import add_plugin_file
+from lmkit.recipe.document import dump_document
 
 Add = Callable[[str, str], Plugin]
 
@@ -24,6 +31,19 @@ from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.model import ModelConfig
 from lmkit.kinds.optimizer import OptimizerConfig
 from lmkit.kinds.task import TaskConfig
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from pydantic import AfterValidator, BaseModel, Field, Secret, SecretBytes, SecretStr, computed_field, field_serializer
+from typing import Annotated
+
+class Login(BaseModel):
+    token: SecretStr = SecretStr("")
+
+class Limits(BaseModel):
+    most: float = float("-inf")
+
+def build(*_): pass
 """
 
 RECIPE = """\
@@ -47,7 +67,7 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Add:
         path.write_text(
             f"{HEAD}\nclass Config({kind}Config):\n    use: Literal['odd']\n    {body}\n\n"
             f"@hookimpl\ndef provide_{kind.lower()}{'' if kind == 'Data' else 's'}():\n"
-            "    return [Component(Config, build='a:b')]\n"
+            "    return [Component(Config, build=build)]\n"
         )
         add_plugin_file(path)
         return next(plugin for plugin in installed_plugins().found if plugin.name == "odd.py")
@@ -67,6 +87,26 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Add:
         ("Task", "head_type: ClassVar = 'sequence'", "Config.head_type is 'sequence'; expected types of Head"),
         ("Optimizer", "renamed: ClassVar = ['old']", "Config.renamed is ['old'], not a mapping"),
         ("Optimizer", "renamed: ClassVar = {'old': 'lr'}", "Config.renamed has 'old': 'lr'; no setting is called 'lr'"),
+        (
+            "Optimizer",
+            "key: SecretStr",
+            "Config.key is a SecretStr, which a run's recipe keeps as asterisks; declare a str",
+        ),
+        ("Data", "key: SecretBytes | None = None", "Config.key is a SecretBytes, which a run's recipe keeps"),
+        ("Model", "keys: tuple[Secret[str], ...] = ()", "Config.keys is a Secret, which a run's recipe keeps"),
+        ("Model", "inner: Login = None", "Config.inner.token is a SecretStr, which a run's recipe keeps as asterisks"),
+        (
+            "Optimizer",
+            "words: set[str] = set()",
+            "Config.words is a set, which has no order to be kept; declare a tuple",
+        ),
+        ("Optimizer", "clip: float = float('inf')", "Config.clip has the default inf, which is not finite"),
+        (
+            "Model",
+            "between: tuple[float, float] = (0.0, float('nan'))",
+            "which is not finite and which no recipe can keep",
+        ),
+        ("Data", "inner: Limits = Limits()", "Config.inner.most has the default -inf, which is not finite"),
         ("Optimizer", "lr: float = 1.0\n    renamed: ClassVar = {'use': 'lr'}", "'use' is a setting"),
     ],
 )
@@ -145,7 +185,7 @@ def test_one_file_named_twice_is_one_and_two_of_one_name_are_two(
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "same.py").write_text(
             f"{HEAD}\nclass Config(OptimizerConfig):\n    '''Of {folder}.'''\n    use: Literal['same']\n\n"
-            "@hookimpl\ndef provide_optimizers():\n    return [Component(Config, build='a:b')]\n"
+            "@hookimpl\ndef provide_optimizers():\n    return [Component(Config, build=build)]\n"
         )
     monkeypatch.chdir(tmp_path)
 
@@ -184,3 +224,125 @@ def test_a_broken_plugin_is_told_where_a_component_is_missing_and_nowhere_else(
 
     assert "broken.py: could not be loaded" in told("model=zzzzzz")
     assert "broken.py" not in told("train.monitor=zzzzzz")
+
+
+@pytest.mark.parametrize(
+    ("body", "written", "told"),
+    [
+        (
+            "share: Annotated[float, AfterValidator(lambda v: v / 100)] = 1",
+            "share: 50",
+            "share: would be another float",
+        ),
+        ("words: Annotated[str, AfterValidator(lambda v: v + '!')] = ''", "words: a", "words: would be another str"),
+        (
+            "lr: float = Field(1.0, alias='rate')",
+            "rate: 2",
+            "lr: could not be read again from the recipe that a run keeps",
+        ),
+        ("lr: float = Field(1.0, exclude=True)", "lr: 2", "lr: would be another float once it is kept"),
+        (
+            "lr: float = 1.0\n    @computed_field\n    @property\n    def half(self) -> float: return self.lr / 2",
+            "lr: 2",
+            "half: could not be read again",
+        ),
+        ("lr: float = Field(default_factory=lambda: float('inf'))", "", "lr: is NaN or infinite"),
+        ("lr: Annotated[float, AfterValidator(lambda v: float('nan'))] = 1.0", "lr: 2", "lr: is NaN or infinite"),
+        (
+            "lr: float = 1.0\n    @field_serializer('lr')\n    def short(self, value): return round(value)",
+            "lr: 1.4",
+            "lr: would be another float",
+        ),
+        (
+            "lr: float = 1.0\n    @field_serializer('lr')\n    def short(self, value): raise KeyError('no')",
+            "lr: 1.4",
+            "its settings cannot be kept in a recipe: Error calling function `short`: KeyError: 'no'",
+        ),
+        ("raw: bytes = bytes([255])", "", "its settings cannot be kept in a recipe: "),
+    ],
+)
+def test_a_setting_that_a_kept_recipe_would_change_is_a_fault_before_anything_runs(
+    add: Add, tmp_path: Path, body: str, written: str, told: str
+) -> None:
+    assert add("Optimizer", body).state == "loaded"
+
+    with pytest.raises(RecipeError) as raised:
+        api.load_recipe(tmp_path / "recipe.yaml", [f"optimizer={{use: odd{', ' if written else ''}{written}}}"])
+
+    assert told in str(raised.value) and "(optimizer 'odd', odd.py)" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("type_", "written", "value"),
+    [
+        ("Decimal", "'0.10'", "Decimal('0.10')"),
+        ("date", "'2026-01-31'", "date(2026, 1, 31)"),
+        ("timedelta", "P1D", "timedelta(days=1)"),
+        ("Path", "a/b", "Path('a/b')"),
+        ("bytes", "abc", "b'abc'"),
+        ("dict[str, tuple[int, ...]]", "{a: [1, 2]}", "{'a': (1, 2)}"),
+        ("int | str | None", "null", "None"),
+    ],
+)
+def test_types_that_are_the_same_when_they_are_read_again_can_be_settings(
+    add: Add, tmp_path: Path, type_: str, written: str, value: str
+) -> None:
+    add("Optimizer", f"value: {type_} = None")
+
+    recipe = api.load_recipe(tmp_path / "recipe.yaml", [f"optimizer={{use: odd, value: {written}}}"])
+    (tmp_path / "kept.yaml").write_text(dump_document(recipe.model_dump(mode="json")))
+
+    names = {"Decimal": Decimal, "date": date, "timedelta": timedelta, "Path": Path}
+    kept = api.load_recipe(tmp_path / "kept.yaml")
+    assert getattr(kept.optimizer, "value") == getattr(recipe.optimizer, "value") == eval(value, names)  # noqa: B009
+
+
+BUILDERS = {
+    "nowhere:build": "there is no module 'nowhere'",
+    "pack.nowhere:build": "there is no module 'pack.nowhere'",
+    "pack.good:bild": "has no 'bild'",
+    "pack.bad:build": "SyntaxError: ",
+    "pack.needy:build": "'not_installed_here' is not installed ({folder}/pack/needy.py:2)",
+}
+
+SOUND = ["pack.good:build", "pack.good:chosen", "pack.good:again", "pack.good:tried", "pack.loose:anything", "pack:top"]
+
+PACK = {
+    "__init__": "raise SystemExit('a package is not imported by checking')\ndef top(config): pass\n",
+    "good": "import json as again\ntry:\n    import fast as tried\nexcept ImportError:\n    tried = None\n"
+    "if True:\n    chosen = len\nraise SystemExit\ndef build(config): pass\n",
+    "bad": "def build(:\n",
+    "needy": "import json\nimport not_installed_here.inner\ndef build(config): pass\n",
+    "loose": "from json import *\n",
+}
+
+
+@pytest.mark.parametrize("build", [*BUILDERS, *SOUND])
+def test_a_builder_that_cannot_be_imported_is_a_fault_and_nothing_is_imported_to_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, build: str
+) -> None:
+    (tmp_path / "pack").mkdir()
+    for name, source in PACK.items():
+        (tmp_path / "pack" / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    _fault.cache_clear()
+
+    found = builder_fault(Component(OptimizerConfig, build=build))
+
+    if build in BUILDERS:
+        told = BUILDERS[build].format(folder=tmp_path)
+        assert found is not None and f"its builder {build!r} cannot be imported: " in found and told in found
+    else:
+        assert found is None
+    assert not [name for name in sys.modules if name == "pack" or name.startswith("pack.")]
+
+
+def test_a_recipe_that_needs_such_a_builder_has_a_fault_and_others_none(add: Add, tmp_path: Path) -> None:
+    add("Optimizer", "lr: float = 1.0")
+    path = tmp_path / "odd.py"
+    path.write_text(path.read_text().replace("build=build", "build='nowhere_at_all:build'"))
+    installed._plugins.cache_clear()
+
+    with pytest.raises(RecipeError, match="optimizer.use: its builder 'nowhere_at_all:build' cannot be imported"):
+        api.load_recipe(tmp_path / "recipe.yaml", ["optimizer=odd"])
+    assert api.load_recipe(tmp_path / "recipe.yaml")

@@ -284,8 +284,8 @@ def test_a_tasks_default_metric_that_cannot_be_used_is_a_fault_of_the_recipe(
 ) -> None:
     kinds = ("data", "tokenizer", "model", "optimizer", "scheduler")
     provided = {kind: [catalog.find(kind, name) for name in catalog.names(kind)] for kind in kinds}
-    provided["task"] = [Provided(Component(OddTaskConfig, build="odd:task"), "lmkit-odd")]
-    provided["metric"] = [Provided(Component(PickyConfig, build="odd:picky"), "lmkit-odd")]
+    provided["task"] = [Provided(Component(OddTaskConfig, build=OddTaskConfig), "lmkit-odd")]
+    provided["metric"] = [Provided(Component(PickyConfig, build=PickyConfig), "lmkit-odd")]
     path = tmp_path / "recipe.yaml"
     path.write_text(minimal.replace("text-classification", "odd"))
 

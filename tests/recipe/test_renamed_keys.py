@@ -44,7 +44,7 @@ class AgedConfig(OptimizerConfig):
 def load_aged(catalog: Catalog, tmp_path: Path, minimal: str) -> LoadAll:
     kinds = ("data", "task", "tokenizer", "model", "scheduler", "metric")
     provided = {kind: [catalog.find(kind, name) for name in catalog.names(kind)] for kind in kinds}
-    provided["optimizer"] = [Provided(Component(AgedConfig, build="aged:build"), "lmkit-aged")]
+    provided["optimizer"] = [Provided(Component(AgedConfig, build=AgedConfig), "lmkit-aged")]
 
     def loaded(optimizer: str, overrides: Sequence[str] = (), base: str | None = None) -> Loaded:
         text = minimal.replace("optimizer: adamw", f"optimizer: {optimizer}")
