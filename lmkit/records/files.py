@@ -23,6 +23,9 @@ IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP)
 CHECKSUM = "checksum"
 """The key under which a JSON object has its checksum."""
 
+DEEPEST = 100
+"""How deep a JSON text may be nested: what lmkit writes is not, and functions that call themselves can read it."""
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says when a disk, or a user's quota, is full."""
 
@@ -61,9 +64,22 @@ def read_json(path: Path | str) -> Any:
 def parse_json(content: bytes | str) -> Any:
     """Return the value of a JSON text. Raises ValueError if it is damaged or nested too deep."""
     try:
-        return json.loads(content)
+        value = json.loads(content)
     except RecursionError as cause:
         raise ValueError("it is nested too deep") from cause
+    brackets = (b"[", b"{") if isinstance(content, bytes) else ("[", "{")
+    if sum(map(content.count, brackets)) > DEEPEST and _depth(value) > DEEPEST:  # type: ignore[arg-type]
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+    return value
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and objects are nested in a value."""
+    depth, level = 0, [value]
+    while level := [each for each in level if isinstance(each, dict | list)]:
+        depth += 1
+        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
+    return depth
 
 
 def parse_checked(content: bytes | str) -> Any:

@@ -170,6 +170,7 @@ def damages(run: Path, files: Iterable[str], chance: random.Random) -> Iterator[
             "not UTF-8": content[:-3] + b"\xff\xfe" + content[-3:],
             "deep": b"[" * 100_000,
             "deep and closed": b'{"a":' * 20_000 + b"1" + b"}" * 20_000,
+            "rather deep": b'{"a":' * 600 + b"1" + b"}" * 600,
             "a long number": b"9" * 5000,
             "a pickle": b"\x80\x04\x95\x10",
         }

@@ -230,6 +230,23 @@ def test_a_sweep_with_damaged_files_is_named_and_hides_no_other(runs: Path, ever
     ] == []
 
 
+@pytest.mark.parametrize("depth", [150, 600, 950])
+def test_settings_nested_deep_are_shown_or_named_as_damaged(runs: Path, depth: int) -> None:
+    folder = runs / "sweeps" / "swept"
+    events = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    for event in events:
+        del event["check"]
+    lines = [json.dumps(event).encode() for event in events]
+    deep = b'{"a":' * depth + b"1" + b"}" * depth
+    spec = json.loads((folder / "sweep.json").read_bytes())
+    del spec["checksum"]
+    journal = b"\n".join([lines[0], lines[1].replace(b'"optimizer.lr": 0.1', b'"optimizer.lr": ' + deep), *lines[2:]])
+    kept = json.dumps(spec | {"settings": spec["settings"] | {"x": "DEEP"}}).encode().replace(b'"DEEP"', deep)
+
+    assert wrong(runs, Damage("journal.jsonl", "deep", journal + b"\n")) == []
+    assert wrong(runs, Damage("sweep.json", "deep", kept)) == []
+
+
 @pytest.mark.long
 @pytest.mark.slow
 def test_a_sweep_is_named_as_damaged_whatever_has_become_of_its_files(runs: Path, every: list[Damage]) -> None:
