@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
 from lmkit.errors import PluginError
 
@@ -27,10 +29,13 @@ class Settings(BaseModel):
 @dataclass(frozen=True, slots=True)
 class RelativePath:
     """Marks a text that names a file or folder, relative to the recipe. Written in a file that a recipe extends,
-    it is relative to that file."""
+    it is relative to that file. A `~` at its beginning is the home folder."""
 
     may_be_something_else: bool = False
     """Whether it is a path only where it leads somewhere (otherwise, say, the id of a model on a hub)."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(os.path.expanduser, handler(source))
 
 
 FilePath = Annotated[str, RelativePath()]

@@ -22,6 +22,24 @@ from dataclasses import dataclass
 
 from lmkit.redaction import redacted
 
+LONGEST = 2_000
+"""Characters of a line that is printed. A quoted name, path or value may be of any length."""
+
+SHORTEST = 300
+"""Characters of a place, a key and a suggestion, which stand beside a message."""
+
+
+def bounded(text: str, most: int = LONGEST) -> str:
+    """Return the text, with the middle left out of each line that is longer than `most` characters."""
+    return "\n".join(_bounded_line(line, most) for line in text.split("\n")) if len(text) > most else text
+
+
+def _bounded_line(line: str, most: int) -> str:
+    if len(line) <= most:
+        return line
+    end = most // 3
+    return f"{line[: most - end]} … ({len(line) - most:,} characters left out) … {line[-end:]}"
+
 
 class LmkitError(Exception):
     """Base of them all. `str(error)` says what, where and what to do, without any secret."""
@@ -29,7 +47,7 @@ class LmkitError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        return redacted(super().__str__())
+        return bounded(redacted(super().__str__()))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
@@ -60,9 +78,10 @@ class Fault:
     """Whose rule is broken: the core's, or a component's and its plugin's."""
 
     def __str__(self) -> str:
-        hint = f"; did you mean {self.suggestion!r}?" if self.suggestion else ""
+        hint = f"; did you mean {bounded(repr(self.suggestion), SHORTEST)}?" if self.suggestion else ""
         owner = f" ({self.owner})" if self.owner else ""
-        told = f"{self.place}  {f'{self.path}: ' if self.path else ''}{redacted(self.message)}{hint}{owner}"
+        place, path = (bounded(redacted(text, "records"), SHORTEST) for text in (str(self.place), self.path))
+        told = f"{place}  {f'{path}: ' if path else ''}{bounded(redacted(self.message))}{hint}{owner}"
         return redacted(told, "records")
 
 

@@ -50,6 +50,13 @@ def offline_by() -> str | None:
     return "the recipe's `offline: true`" if said() == BY_RECIPE else f"{VARIABLE}={said()}"
 
 
+def hub_offline_by(*others: str) -> str | None:
+    """The setting that forbids to ask the hub, in words, if one does: lmkit's, the library's, or one of `others`."""
+    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", *others)
+    by_library = next((name for name in names if os.environ.get(name, "").upper() not in NO), None)
+    return offline_by() or by_library
+
+
 def said() -> str:
     """What the variable is set to."""
     return os.environ.get(VARIABLE, "")

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lmkit import catalog, errors
-from lmkit.errors import Fault, LmkitError, Place, RecipeError
+from lmkit.errors import DataError, Fault, LmkitError, Place, RecipeError, UsageError
 
 CLASSES = {cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, LmkitError)}
 
@@ -42,3 +42,33 @@ def test_a_recipe_error_tells_one_fault_a_line() -> None:
 
     assert str(error).splitlines() == ["r.yaml:1:1  a: is missing", "r.yaml:2:1  b: is missing"]
     assert error.faults == tuple(faults)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UsageError(f"no run is called {'a' * 240_000!r} in runs; `lmkit runs` lists what there is"),
+        DataError(f"{'rows/' * 50_000}a.csv may not be read"),
+        RecipeError(
+            [Fault(Place("r.yaml", 1, 7), "name." + "k" * 240_000, f"{'a' * 240_000!r} is no name", "b" * 240_000)]
+        ),
+        RecipeError([Fault(Place(f"command line: {'x' * 240_000}=1"), "x", "unknown key")]),
+    ],
+)
+def test_a_message_stays_short_however_long_what_it_quotes(error: LmkitError) -> None:
+    assert len(str(error)) < 4_000
+    assert "characters left out" in str(error)
+    for said in ("`lmkit runs` lists", "may not be read", "is no name", "unknown key"):
+        assert (said in str(error)) == (said in str(error.args[0]))
+
+
+def test_a_message_of_many_lines_is_not_cut() -> None:
+    message = "\n".join(f"line {number}" for number in range(1000))
+
+    assert str(UsageError(message)) == message
+
+
+def test_a_secret_is_left_out_before_a_line_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "hunter2-" * 400)
+
+    assert "hunter2" not in str(UsageError(f"{'a' * 1_000} {'hunter2-' * 400} b"))

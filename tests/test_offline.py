@@ -238,3 +238,18 @@ def test_a_sync_of_such_a_run_is_refused_until_a_variable_allows_it(
     (wandb,) = (account for account in sync_run(alone.folder).accounts if account.tracker == "wandb")
 
     assert "the recipe's `offline: true` says that this machine is offline" in (wandb.error or "")
+
+
+@pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "LMKIT_OFFLINE"])
+def test_a_pretrained_model_that_is_not_there_names_the_variable_that_forbids_to_fetch_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    from lmkit.pretrained import located
+
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "LMKIT_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv(variable, "1")
+
+    with pytest.raises(ResourceError, match=rf"all that is read while {variable}(=1)? is set; unset it for one run"):
+        located("acme/no-such-model", tmp_path, None, ("*.json",))

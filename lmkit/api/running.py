@@ -303,7 +303,10 @@ def _mirror(recipe: Recipe, folder: Path) -> Mirror | None:
 
 def _short(place: str) -> str:
     """A path below the working folder without it; anything else as it is."""
-    return os.path.relpath(place) if place.startswith(os.getcwd() + os.sep) else place
+    try:
+        return os.path.relpath(place) if place.startswith(os.getcwd() + os.sep) else place
+    except OSError:  # the working folder was deleted meanwhile
+        return place
 
 
 def _now() -> str:

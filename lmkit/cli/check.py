@@ -9,7 +9,9 @@ from typing import Any
 
 from lmkit.api import read_recipe, read_sweep
 from lmkit.cli.arguments import split_arguments
-from lmkit.errors import Fault, RecipeError, UsageError, told
+from lmkit.errors import SHORTEST, Fault, RecipeError, UsageError, bounded, told
+from lmkit.recipe.document import Node
+from lmkit.recipe.schema import Recipe
 from lmkit.redaction import redacted, redacted_value
 from lmkit.sweep.marks import is_sweep
 from lmkit.terminal import print_json
@@ -33,14 +35,27 @@ def check_command(arguments: Sequence[str], as_json: bool) -> None:
 def _check(path: Path, overrides: Sequence[str]) -> tuple[Sequence[Fault], Sequence[Fault]]:
     """The faults and notices of a recipe or a sweep."""
     try:
-        return (), (read_sweep if is_sweep(path) else read_recipe)(path, overrides).notices
+        if is_sweep(path):
+            sweep = read_sweep(path, overrides)
+            return data_faults(sweep.recipe, sweep.tree, sweep.file.parent), sweep.notices
+        loaded = read_recipe(path, overrides)
+        return data_faults(loaded.recipe, loaded.tree, path.parent), loaded.notices
     except RecipeError as error:
         return error.faults, error.notices
+
+
+def data_faults(recipe: Recipe, tree: Node, folder: Path) -> list[Fault]:
+    """A fault for each data file that is missing or may not be read, at the place where it is named."""
+    return [
+        Fault(tree.find(("data", *key.split("."))).place, f"data.{key}", message)
+        for key, message in recipe.data.unreadable(folder).items()
+    ]
 
 
 def _tell(name: str, faults: Sequence[Fault], notices: Sequence[Fault]) -> None:
     for line in [*told(faults), *told(notices)]:
         print(line)
+    name = bounded(name, SHORTEST)
     count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}" if faults else "ok"
     print(f"{name}: {count}")
 
@@ -56,12 +71,12 @@ def _as_json(name: str, faults: Sequence[Fault], notices: Sequence[Fault]) -> di
 
 def _fault_as_json(fault: Fault) -> dict[str, Any]:
     told = {
-        "file": fault.place.source,
+        "file": bounded(fault.place.source, SHORTEST),
         "line": fault.place.line or None,
         "column": fault.place.column or None,
-        "key": fault.path or None,
-        "message": redacted(fault.message),
-        "suggestion": fault.suggestion,
+        "key": bounded(fault.path, SHORTEST) or None,
+        "message": bounded(redacted(fault.message)),
+        "suggestion": fault.suggestion and bounded(fault.suggestion, SHORTEST),
         "owner": fault.owner,
     }
     return dict(redacted_value(told, "records"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from copy import copy
 from enum import StrEnum
@@ -739,6 +741,9 @@ app.add_typer(cache_app, name="cache")
 STOPPED = 130
 """The exit code of what the user stopped."""
 
+UNUSABLE_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
+"""What the system says of a path that leads to no file, whatever its rights."""
+
 
 def main() -> None:
     """The entry point: an error made for people is printed as one message, with the exit code of its kind."""
@@ -751,8 +756,14 @@ def main() -> None:
 
 def _run_command() -> int:
     """Run the command that was typed; its exit code."""
-    from lmkit.errors import LmkitError
+    from lmkit.errors import LmkitError, bounded
 
+    try:
+        os.getcwd()
+    except OSError as error:
+        reason = os.strerror(error.errno or errno.ENOENT)
+        print(f"the working folder cannot be used ({reason}); change to another one with `cd`", file=sys.stderr)
+        return 4
     try:
         _app_for(sys.argv[1:])()
     except LmkitError as error:
@@ -763,7 +774,7 @@ def _run_command() -> int:
             print("stopped", file=sys.stderr)
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
-        if message := _message_of_plugin(error):
+        if message := _message_of_plugin(error) or _message_of_system(error):
             print(message, file=sys.stderr)
             return 4
         if "-v" in sys.argv or "--verbose" in sys.argv:
@@ -771,7 +782,7 @@ def _run_command() -> int:
 
             traceback.print_exc()
             return 1
-        print(f"lmkit met an error it did not expect: {type(error).__name__}: {error}", file=sys.stderr)
+        print(bounded(f"lmkit met an error it did not expect: {type(error).__name__}: {error}"), file=sys.stderr)
         print("The run's log.txt has the traceback; -v prints it. Please report it if it is lmkit's.", file=sys.stderr)
         return 1
     return 0
@@ -813,6 +824,18 @@ def _message_of_plugin(error: Exception) -> str | None:
         installed_plugins().catalog.answering_for_plugins.answer(error)
     except PluginError as answered:
         return str(answered)
+    return None
+
+
+def _message_of_system(error: Exception) -> str | None:
+    """What to print where the system refused a file, which is nobody's bug; None for any other error."""
+    from lmkit.records.files import MACHINE, REFUSED, machine_fault, named_file, system_error
+
+    number, file = system_error(error), named_file(error)
+    if number in MACHINE:
+        return f"{file}: {machine_fault(number)}" if file else machine_fault(number)
+    if number in (*REFUSED, *UNUSABLE_NAMES) and file is not None:
+        return f"{file} cannot be read or written: {os.strerror(number)}; choose another, or change its rights"
     return None
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lmkit.errors import ResourceError
 from lmkit.records.files import disk_errors, write_atomic
 
 if TYPE_CHECKING:
@@ -49,11 +50,14 @@ class Kept:
 
 
 def cache_folder() -> Path:
-    """LMKIT_CACHE, else the platform's cache folder."""
+    """Return LMKIT_CACHE, else the platform's cache folder. Raises ResourceError if that needs a missing home."""
     from platformdirs import user_cache_path
 
     chosen = os.environ.get("LMKIT_CACHE")
-    return Path(chosen) if chosen else user_cache_path("lmkit")
+    try:
+        return Path(chosen).expanduser() if chosen else user_cache_path("lmkit")
+    except RuntimeError as cause:
+        raise ResourceError(f"there is no place for the cache: {cause}; set LMKIT_CACHE to a folder") from cause
 
 
 def cached(
@@ -122,9 +126,15 @@ def _locked(path: Path) -> Iterator[None]:
     from filelock import FileLock
 
     lock = FileLock(path.with_suffix(LOCK))
-    with disk_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+    try:
+        with disk_errors(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+    except OSError as cause:
+        reason = cause.strerror or cause
+        raise ResourceError(
+            f"the cache folder {path.parent} cannot be made: {reason}; set LMKIT_CACHE to another"
+        ) from cause
     try:
         yield
     finally:

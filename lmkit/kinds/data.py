@@ -138,6 +138,14 @@ class DataConfig(ComponentConfig):
         """
         return None
 
+    def unreadable(self, folder: Path) -> Mapping[str, str]:
+        """What is wrong with the files that the settings name, by key such as `files.train`: missing, or they may not
+        be read. `lmkit check` asks for it.
+
+        Paths are relative to `folder`; none of the files is read through. Never raises.
+        """
+        return {}
+
 
 def splits_of(data: DataConfig) -> tuple[Split, ...]:
     """The splits there will be: those that the source gives, or those with a share of the rows."""

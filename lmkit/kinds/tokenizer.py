@@ -8,7 +8,8 @@ makes is cached: it is called again only for other texts, other settings or anot
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,10 +58,8 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, without special tokens and without a limit."""
-        try:
+        with _refusals(texts):
             encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
-        except TypeError as cause:
-            raise _refused(texts) from cause
         return [encoding.ids for encoding in encodings]
 
     def encode_words(self, sentences: Sequence[Sequence[str]]) -> Words:
@@ -69,10 +68,8 @@ class Tokenizer:
         A piece belongs to the word in which it begins, one that holds nothing but the space to the word before it.
         """
         texts = [" ".join(sentence) for sentence in sentences]
-        try:
+        with _refusals(texts):
             encodings = self.backend.encode_batch(texts, add_special_tokens=False)
-        except TypeError as cause:
-            raise _refused(texts) from cause
         words = [_words(sentence, e.offsets) for sentence, e in zip(sentences, encodings, strict=True)]
         return Words([encoding.ids for encoding in encodings], words)
 
@@ -96,7 +93,7 @@ class Tokenizer:
     @classmethod
     def from_json(cls, text: str) -> Tokenizer:
         """The tokenizer that `to_json` wrote."""
-        value = json.loads(text)
+        value = _parsed(text)
         return cls._of(value["tokenizer"], value["config"])
 
     def save(self, folder: Path) -> None:
@@ -109,7 +106,7 @@ class Tokenizer:
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
         """The tokenizer that `save` wrote to `folder`, which gives the same ids to every text."""
-        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        config = _parsed((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         return cls._of((folder / "tokenizer.json").read_text(encoding="utf-8"), config)
 
     def _config(self) -> dict[str, Any]:
@@ -134,6 +131,13 @@ class Tokenizer:
         if None in ids.values() or not {"pad", "unknown", "begin", "end"} <= ids.keys():
             raise ValueError("tokenizer_config.json does not name the special tokens of tokenizer.json")
         return cls(backend, **ids, extras={key: value for key, value in config.items() if CLASS.get(key) != value})
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as cause:
+        raise ValueError("its JSON is nested too deep") from cause
 
 
 CLASS = {"tokenizer_class": "PreTrainedTokenizerFast"}
@@ -164,6 +168,22 @@ def _words(sentence: Sequence[str], spans: Sequence[tuple[int, int]]) -> list[in
             first[place] = first[place + 1]
     last = len(word_of) - 1
     return [word_of[min(first[start] if first[start] < end else start, last)] for start, end in spans]
+
+
+@contextmanager
+def _refusals(texts: Sequence[str]) -> Iterator[None]:
+    """Raise DataError for texts that the library cannot encode."""
+    try:
+        yield
+    except TypeError as cause:
+        raise _refused(texts) from cause
+    except BaseException as cause:
+        if type(cause).__name__ != "PanicException":  # of the library's Rust, and no Exception
+            raise
+        raise DataError(
+            f"the tokenizer gave up on one of {len(texts):,} texts: {cause}. A pattern in its tokenizer.json takes too "
+            "long on some texts, or the file is damaged: see its pre_tokenizer and normalizer"
+        ) from cause
 
 
 def _refused(texts: Sequence[str]) -> DataError:

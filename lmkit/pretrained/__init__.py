@@ -23,7 +23,7 @@ from lmkit.kinds.heads import Head, SequenceHead, TokenHead
 from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.task import Features, Ragged
 from lmkit.kinds.tokenizer import SPLITS_SPECIAL, Tokenizer
-from lmkit.offline import offline_by
+from lmkit.offline import hub_offline_by
 from lmkit.pretrained.attention import PLAIN, quicken_bert, register_attention
 from lmkit.pretrained.embedding import PartlyTrainedEmbedding
 from lmkit.pretrained.heads import fit_head
@@ -196,7 +196,7 @@ def located(source: str, folder: Path, revision: str | None, patterns: tuple[str
         RevisionNotFoundError,
     )
 
-    offline = offline_by()
+    offline = hub_offline_by()
     try:
         return Path(
             snapshot_download(
@@ -275,6 +275,8 @@ def _json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    except RecursionError as cause:
+        raise DataError(f"{path} is no JSON that can be read: it is nested too deep") from cause
     except ValueError as cause:
         raise DataError(f"{path} is no JSON: {cause}") from cause
     return value if isinstance(value, dict) else {}

@@ -75,8 +75,11 @@ def read_document(path: Path, faults: list[Fault] | None = None) -> Node:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as cause:  # ValueError: a NUL in the path
-        reason = cause.strerror if isinstance(cause, OSError) else cause
-        meant = _nearest_file(path) if isinstance(cause, FileNotFoundError) else None
+        reason = str(cause.strerror if isinstance(cause, OSError) else cause)
+        missing = isinstance(cause, FileNotFoundError)
+        meant = nearest_file(path) if missing else None
+        if missing and path.is_symlink():
+            reason = f"it is a link to {os.readlink(path)}, where there is no file"
         raise RecipeError([Fault(Place(str(path)), "", f"cannot be read: {reason}", meant)]) from cause
     if len(content) > MAX_BYTES:
         message = f"is {path.stat().st_size:,} bytes; a recipe has at most {MAX_BYTES:,}"
@@ -88,11 +91,19 @@ def read_document(path: Path, faults: list[Fault] | None = None) -> Node:
     return parse_document(text, str(path), faults)
 
 
-def _nearest_file(path: Path) -> str | None:
-    """The YAML file beside it that was probably meant."""
-    beside = {each.stem: each for each in path.parent.glob("*.y*ml")}
+def nearest_file(path: Path) -> str | None:
+    """Return the YAML file beside a path that was probably meant. A link that leads nowhere is never meant."""
+    beside = {each.stem: each for each in path.parent.glob("*.y*ml") if os.path.isfile(each)}
     near = nearest(path.stem, beside)
     return str(beside[near]) if near else None
+
+
+def missing_file(path: Path) -> str:
+    """Say that there is no file at a path, or where the link there leads."""
+    try:
+        return f"{path} is a link to {os.readlink(path)}, where there is no file"
+    except (OSError, ValueError):  # ValueError: a NUL in the path
+        return f"there is no file {path}"
 
 
 def parse_document(text: str, source: str, faults: list[Fault] | None = None) -> Node:

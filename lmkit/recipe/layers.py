@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lmkit.errors import Fault, Place, RecipeError
-from lmkit.recipe.document import Node, parse_value, read_document
-from lmkit.spelling import nearest
+from lmkit.recipe.document import Node, missing_file, nearest_file, parse_value, read_document
+from lmkit.recipe.schema import Recipe
 
 COMMAND_LINE = "command line"
 EXTENDS = "extends"
@@ -67,17 +67,21 @@ def _extended(path: Path, faults: list[Fault], chain: tuple[Path, ...]) -> Node:
     tree = _without(tree, EXTENDS)
     if not isinstance(base.value, str):
         raise RecipeError([Fault(base.place, EXTENDS, "names the file of another recipe, such as base.yaml")])
-    below = Path(os.path.normpath(path.parent / base.value))
+    below = Path(os.path.normpath(path.parent / os.path.expanduser(base.value)))
     place = _resolved(below)
     if place in chain:
         names = " → ".join(file.name for file in (*chain[chain.index(place) :], below))
         raise RecipeError([Fault(base.place, EXTENDS, f"goes round in a circle: {names}")])
     if not os.path.isfile(below):
-        beside = [file.name for file in below.parent.glob("*.y*ml")] if os.path.isdir(below.parent) else []
-        near = nearest(below.name, beside)
-        meant = os.path.join(os.path.dirname(base.value), near) if near else None
-        raise RecipeError([Fault(base.place, EXTENDS, f"there is no file {below}", meant)])
-    return merge(_extended(below, faults, (*chain, place)), tree)
+        near = nearest_file(below)
+        meant = os.path.join(os.path.dirname(base.value), os.path.basename(near)) if near else None
+        raise RecipeError([Fault(base.place, EXTENDS, missing_file(below), meant)])
+    extended = _extended(below, faults, (*chain, place))
+    known = isinstance(extended.value, dict) and not extended.value.keys().isdisjoint(Recipe.model_fields)
+    if extended.value != {} and not known:
+        message = f"{below} is no recipe: it has none of a recipe's keys, such as data or model"
+        raise RecipeError([Fault(base.place, EXTENDS, message)])  # of its lines nothing, which may be secret
+    return merge(extended, tree)
 
 
 def _resolved(path: Path) -> Path:

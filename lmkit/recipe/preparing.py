@@ -66,7 +66,7 @@ class Preparation:
         if marker is None or self.folder is None or not isinstance(text, str) or source.startswith(COMMAND_LINE):
             return node
         beside = FilePath(source).parent
-        if beside == self.folder or os.path.isabs(text) or text.startswith("${env:"):
+        if beside == self.folder or os.path.isabs(os.path.expanduser(text)) or text.startswith("${env:"):
             return node
         if marker.may_be_something_else and not (beside / text).exists():
             return node

@@ -32,6 +32,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 """What the system says when too many files are open."""
 
+REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""What the system says when a file may not be read or written."""
+
 MACHINE = (*FULL, *DESCRIPTORS, errno.EROFS, errno.EIO)
 """Errors that come from the machine, whatever the program was doing."""
 
@@ -164,7 +167,11 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise ResourceError(
                 f"{path} could not be written: it outgrew what its disk, or `ulimit -f`, allows a file"
             ) from cause
-        if number in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if number in REFUSED and (other := _other_file(cause, path)) is not None:
+            raise ResourceError(
+                f"{other} may not be read or written ({os.strerror(number)}); change its rights, or run as its owner"
+            ) from cause
+        if number in REFUSED:
             raise MachineError(
                 f"{path} may not be written ({os.strerror(number)}); choose another folder with --runs, "
                 "or with LMKIT_CACHE for the cache"
@@ -217,13 +224,26 @@ def finite(value: Any) -> Any:
 
 def _place(cause: Exception, path: Path) -> Path | None:
     """The file that could not be written, if it is `path`, or lies above or below it; of others it is no damage."""
+    place = named_file(cause)
+    return place if place is not None and _on_one_way(place, path) else None
+
+
+def _other_file(cause: Exception, path: Path) -> Path | None:
+    """The file that was refused, if it has nothing to do with `path`."""
+    place = named_file(cause)
+    return place if place is not None and not _on_one_way(place.absolute(), path.absolute()) else None
+
+
+def _on_one_way(place: Path, path: Path) -> bool:
+    return place == path or place in path.parents or path in place.parents
+
+
+def named_file(cause: BaseException) -> Path | None:
+    """Return the file that the system names in an error, if it names one."""
     if not isinstance(cause, OSError):
         return None
     named = cause.filename2 if cause.filename2 is not None else cause.filename
-    if not isinstance(named, str | os.PathLike):
-        return None
-    place = Path(named)
-    return place if place == path or place in path.parents or path in place.parents else None
+    return Path(os.fsdecode(named)) if isinstance(named, str | bytes | os.PathLike) else None
 
 
 def _put(path: Path, text: str) -> None:

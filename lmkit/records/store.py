@@ -62,8 +62,8 @@ REMOVED = ".removed-"
 
 
 def runs_folder(chosen: Path | None = None) -> Path:
-    """Where runs are kept: `--runs`, else LMKIT_RUNS, else ./runs."""
-    return chosen or Path(os.environ.get("LMKIT_RUNS") or "runs")
+    """Return where runs are kept: `--runs`, else LMKIT_RUNS, else ./runs. A `~` at the beginning is the home folder."""
+    return Path(os.path.expanduser(chosen or os.environ.get("LMKIT_RUNS") or "runs"))
 
 
 def create_run(runs: Path, name: str) -> Path:

@@ -15,7 +15,7 @@ from lmkit.errors import Fault, Place, RecipeError
 from lmkit.kinds.data import splits_of
 from lmkit.kinds.search import Direction, History, SearchConfig, Space
 from lmkit.recipe.blocks import BlockReader
-from lmkit.recipe.document import Node, read_document
+from lmkit.recipe.document import Node, missing_file, nearest_file, read_document
 from lmkit.recipe.layers import COMMAND_LINE, EXTENDS, layered, merge, override
 from lmkit.recipe.load import ordered, read_tree
 from lmkit.recipe.schema import CORE, Recipe
@@ -185,12 +185,11 @@ class SweepReader(BlockReader):
         """What the recipe's file says, all its layers merged."""
         if name is None or self.folder is None:
             return None
-        file = Path(os.path.normpath(self.folder / name))
+        file = Path(os.path.normpath(self.folder / os.path.expanduser(name)))
         if not file.is_file():
-            beside = [each.name for each in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
-            near = nearest(file.name, beside)
-            meant = os.path.join(os.path.dirname(name), near) if near else None
-            self._fault(self.tree.value["recipe"].place, ("recipe",), f"there is no file {file}", CORE, meant)
+            near = nearest_file(file)
+            meant = os.path.join(os.path.dirname(name), os.path.basename(near)) if near else None
+            self._fault(self.tree.value["recipe"].place, ("recipe",), missing_file(file), CORE, meant)
             return None
         if is_sweep(file):
             self._fault(self.tree.value["recipe"].place, ("recipe",), f"{file} is a sweep itself", CORE)

@@ -20,6 +20,7 @@ from lmkit.recipe.document import read_document
 from lmkit.recipe.environment import resolved
 from lmkit.recipe.load import typed_recipe
 from lmkit.records.accounts import Account, read_accounts, reopen_accounts, write_account
+from lmkit.records.files import disk_errors
 from lmkit.records.store import RECIPE, TRACKERS, read_record
 from lmkit.workers.answered import AnsweredTracker
 from lmkit.workers.feeding import PATIENCE, POLL, cause_of, feed_trackers
@@ -167,7 +168,8 @@ def _only_mirror(run_folder: Path, alive: Callable[[], bool]) -> Iterator[None]:
 
 def lock_trackers(run_folder: Path) -> IO[str] | None:
     """The right to feed a run's trackers, until it is closed; None while another process has it."""
-    file = (run_folder / TRACKERS / LOCK).open("w")
+    with disk_errors(run_folder):
+        file = (run_folder / TRACKERS / LOCK).open("w")
     if sys.platform == "win32":  # has no such lock
         return file
     import fcntl

@@ -62,8 +62,11 @@ def sync_run(run_folder: Path) -> Synced:
         errors="replace",
         env=os.environ | {"PYTHONPATH": search_path()} | ({VARIABLE: BY_RECIPE} if offline and not said() else {}),
     )
-    with (folder / TRACKERS / LOG).open("a", encoding="utf-8") as log:
-        log.write(done.stdout + done.stderr)
+    try:
+        with (folder / TRACKERS / LOG).open("a", encoding="utf-8") as log:
+            log.write(done.stdout + done.stderr)
+    except OSError as cause:
+        return Synced(error=f"{folder / TRACKERS / LOG} cannot be written: {cause.strerror}")
     if done.returncode == BUSY:
         return Synced(error="another process feeds its trackers now; say it again when that has ended")
     if done.returncode != 0:

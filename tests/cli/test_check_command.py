@@ -26,6 +26,7 @@ optimizer: {use: adamw, lr: 1e-3}
 @pytest.fixture(autouse=True)
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("films.csv").write_text("text,label,stars\nfine,good,5\n")
     Path("sound.yaml").write_text(SOUND)
     Path("wrong.yaml").write_text(SOUND.replace("lr:", "lrr:").replace("lstm", "lstn") + "train: {epochs: two}\n")
     Path("worse.yaml").write_text("name: [\n")
@@ -205,6 +206,7 @@ def test_a_misspelt_extends_explains_what_is_missing(lmkit: Call) -> None:
 
 
 def test_what_explain_prints_is_a_recipe_whatever_was_written(lmkit: Call) -> None:
+    Path("a\x7fb\x85c\u2028.csv").write_text("text,label\nfine,good\n")
     text = SOUND.replace("path: films.csv", 'path: "a\\x7fb\\x85c\\u2028.csv"')
     Path("odd.yaml").write_text(text)
 

@@ -42,6 +42,7 @@ def lmkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
     monkeypatch.setenv("LMKIT_PLUGINS", "")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "films.yaml").write_text(RECIPE)
+    (tmp_path / "rows.jsonl").write_text('{"text": "fine", "label": "good"}\n')
     logger = logging.getLogger("lmkit.plugins")
     monkeypatch.setattr(logger, "propagate", False)  # pytest's own handlers would keep the line from being printed
     _report.cache_clear()

@@ -161,3 +161,58 @@ def test_an_empty_layer_changes_nothing_and_a_layer_laid_on_twice_is_laid_on_onc
     assert merge(one, node({})).plain() == a and merge(node({}), one).plain() == a
     assert merge(one, one).plain() == a
     assert merge(merge(one, two), two).plain() == merge(one, two).plain()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "API_KEY: hunter2\npassword: [hunter3]\n",
+        "user:hunter2:1000\nroot:hunter3:0\n",
+        "-----BEGIN PRIVATE KEY-----\nhunter2\n",
+        '{"token": "hunter2"}',
+        "- hunter2\n- hunter3\n",
+        "hunter2",
+    ],
+)
+@pytest.mark.parametrize("name", ["secrets.yaml", ".env", "id_rsa"])
+def test_of_a_file_that_is_no_recipe_nothing_is_printed_but_its_name(
+    write: Write, catalog: Catalog, text: str, name: str
+) -> None:
+    write(name, text)
+    path = write("r.yaml", f"extends: {name}\n")
+
+    told = fault(path, catalog)
+
+    assert told == f"r.yaml:1:10  extends: {name} is no recipe: it has none of a recipe's keys, such as data or model"
+
+
+def test_an_empty_base_is_a_recipe_that_says_nothing(write: Write, minimal: str, catalog: Catalog) -> None:
+    write("base.yaml", "# all of it is commented out\n")
+
+    assert load_recipe(write("r.yaml", f"extends: base.yaml\n{minimal}"), (), catalog).name
+
+
+@pytest.mark.parametrize("name", ["base.yaml", "other.yml"])
+def test_a_link_that_leads_nowhere_is_said_to_and_never_suggested(
+    write: Write, minimal: str, catalog: Catalog, name: str
+) -> None:
+    path = write("r.yaml", f"extends: {name}\n{minimal}")
+    (path.parent / name).symlink_to("gone.yaml")
+
+    assert fault(path, catalog) == f"r.yaml:1:10  extends: {name} is a link to gone.yaml, where there is no file"
+    assert fault(path.parent / name, catalog) == (
+        f"{name}  cannot be read: it is a link to gone.yaml, where there is no file"
+    )
+    assert "did you mean" not in fault(path.parent / f"{name}x", catalog)
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(
+    write: Write, minimal: str, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    write("home/base.yaml", minimal)
+    path = write("r.yaml", "extends: ~/base.yaml\ndata: {use: csv, path: ~/rows.csv}\n")
+
+    assert load_recipe(path, (), catalog).data.path == f"{tmp_path}/home/rows.csv"  # type: ignore[attr-defined]
+    several = load_recipe(path, ["data.path=[~/a.csv, b.csv]"], catalog)
+    assert several.data.path == (f"{tmp_path}/home/a.csv", "b.csv")  # type: ignore[attr-defined]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from lmkit.component import FilePath, Settings
-from lmkit.errors import DataError
+from lmkit.errors import LmkitError
 from lmkit.kinds.data import SPLITS, DataConfig, Split
 from lmkit.kinds.rows import FOUND, csv_header
 
 Files = FilePath | Annotated[tuple[FilePath, ...], Field(min_length=1)]
 """One file or several; `*`, `?` and `[…]` in a name stand for any that match, in the order of their names."""
+
+
+def names_of(files: Any) -> tuple[str, ...]:
+    """The names of one file, several, or a pair, as several."""
+    return (files,) if isinstance(files, str) else tuple(files if isinstance(files, tuple) else dict(files).values())
 
 
 class FilesConfig(Settings):
@@ -48,6 +54,13 @@ class PathsConfig(DataConfig):
     @property
     def given_splits(self) -> tuple[Split, ...] | None:
         return tuple(name for name in SPLITS if getattr(self.files, name) is not None) if self.files else None
+
+    def unreadable(self, folder: Path) -> Mapping[str, str]:
+        from lmkit.builtin.data.files import check_files
+
+        given = {"path": self.path} if self.files is None else {f"files.{name}": item for name, item in self.files}
+        named = {key: names_of(files) for key, files in given.items() if files is not None}
+        return {key: wrong for key, names in named.items() if (wrong := check_files(folder, names)) is not None}
 
 
 class FileDataConfig(PathsConfig):
@@ -95,7 +108,7 @@ class CsvConfig(FileDataConfig):
         try:
             with opened(folder / name) as stream:
                 return tuple(csv_header(stream, name, self.delimiter, self.encoding))
-        except (OSError, ValueError, DataError):
+        except (OSError, ValueError, LmkitError):
             return None
 
 

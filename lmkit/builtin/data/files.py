@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmkit.builtin.data.config import ArrowConfig, CsvConfig, JsonlConfig, ParquetConfig, PathsConfig
-from lmkit.builtin.data.opening import opened
-from lmkit.errors import DataError
+from lmkit.builtin.data.opening import opened, unreadable
+from lmkit.errors import DataError, LmkitError
 from lmkit.kinds.data import file_identity
 from lmkit.kinds.rows import csv_tables, jsonl_tables, read_csv, read_jsonl
 
@@ -63,7 +64,7 @@ def read_parquet(path: Path) -> pa.Table:
         with pq.ParquetFile(path) as file:
             return _plain(file.read())
     except (pa.ArrowException, OSError) as cause:
-        raise DataError(f"{path} cannot be read as a Parquet file: {cause}") from cause
+        raise _misread(path, "a Parquet file", cause) from cause
 
 
 def parquet_tables(path: Path, size: int) -> Iterator[pa.Table]:
@@ -76,7 +77,7 @@ def parquet_tables(path: Path, size: int) -> Iterator[pa.Table]:
             for batch in file.iter_batches(size):
                 yield _plain(pa.Table.from_batches([batch]))
     except (pa.ArrowException, OSError) as cause:
-        raise DataError(f"{path} cannot be read as a Parquet file: {cause}") from cause
+        raise _misread(path, "a Parquet file", cause) from cause
 
 
 def read_arrow(path: Path) -> pa.Table:
@@ -89,7 +90,13 @@ def read_arrow(path: Path) -> pa.Table:
             source.seek(0)
             return _plain((pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)).read_all())
     except (pa.ArrowException, OSError) as cause:
-        raise DataError(f"{path} cannot be read as an Arrow file: {cause}") from cause
+        raise _misread(path, "an Arrow file", cause) from cause
+
+
+def _misread(path: Path, what: str, cause: Exception) -> LmkitError:
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return unreadable(path, cause)
+    return DataError(f"{path} cannot be read as {what}: {cause}")
 
 
 PICKLED = b"arrow.py_extension_type"
@@ -171,8 +178,32 @@ def named(files: str | Sequence[str]) -> Sequence[str]:
 def found_files(folder: Path, name: str) -> list[Path]:
     """Return the file, or those that a pattern matches, in the order of their names.
 
-    Only `name` may be a pattern: `folder` means itself, whatever signs are in its name.
+    Only `name` may be a pattern: `folder` means itself, whatever signs are in its name. Raises DataError, or
+    ResourceError if the system fails, where there is none or it may not be looked at.
     """
+    try:
+        return _find_files(folder, name)
+    except OSError as cause:
+        raise unreadable(folder / name, cause) from cause
+
+
+def check_files(folder: Path, names: Sequence[str]) -> str | None:
+    """What is wrong with the files of these names, as reading them would say: missing, or they may not be read."""
+    for name in names:
+        if "${env:" in name:
+            continue
+        try:
+            for path in found_files(folder, name):
+                with path.open("rb"):
+                    pass
+        except LmkitError as error:
+            return str(error)
+        except OSError as cause:
+            return str(unreadable(path, cause))
+    return None
+
+
+def _find_files(folder: Path, name: str) -> list[Path]:
     path = folder / name
     if path.is_file():
         return [path]
@@ -190,4 +221,6 @@ def found_files(folder: Path, name: str) -> list[Path]:
         sorted(other.name for other in path.parent.iterdir() if other.is_file())[:8] if path.parent.is_dir() else []
     )
     there = f"; in its folder are {', '.join(beside)}" if beside else ""
+    if path.is_symlink():
+        raise DataError(f"{path} is a link to {os.readlink(path)}, where there is no file")
     raise DataError(f"there is no file {path}{there}. Paths in a recipe are relative to its folder.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lmkit.builtin.data.hub_config import SAVED_SPLITS, SAVED_STATE, HubConfig
 from lmkit.errors import DataError, LmkitError, PluginError, ResourceError
 from lmkit.kinds.data import SPLITS, file_identity
-from lmkit.offline import NO, offline_by
+from lmkit.offline import hub_offline_by
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -248,7 +247,7 @@ def _subdued(datasets: ModuleType) -> Iterator[None]:
             if not bars.are_progress_bars_disabled():
                 bars.disable_progress_bars()
                 restored.callback(bars.enable_progress_bars)
-        if _forbidden_by() is not None:
+        if hub_offline_by("HF_DATASETS_OFFLINE") is not None:
             put(datasets.config, "HF_HUB_OFFLINE", True)
             put(hub.constants, "HF_HUB_OFFLINE", True)
             restored.callback(datasets.logging.set_verbosity, datasets.logging.get_verbosity())
@@ -256,20 +255,12 @@ def _subdued(datasets: ModuleType) -> Iterator[None]:
         yield
 
 
-def _forbidden_by() -> str | None:
-    """The setting that forbids the network, the library's own variables among them, if one does."""
-    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
-        if offline_by() is None and os.environ.get(name, "").upper() not in NO:
-            return name
-    return offline_by()
-
-
 def _told(cause: Exception, source: str, folder: Path) -> LmkitError:
     """What the library raised, as an error of ours with a way out."""
     said, kinds = _said(cause), {kind.__name__ for kind in type(cause).__mro__}
     unreachable = isinstance(cause, ConnectionError | TimeoutError) or "TransportError" in kinds
     if unreachable or "Couldn't find cache" in said:
-        if (setting := _forbidden_by()) is not None:
+        if (setting := hub_offline_by("HF_DATASETS_OFFLINE")) is not None:
             return ResourceError(
                 f"{source!r} is no folder ({folder}), and the hub's cache does not hold it, which is all that is read "
                 f"while {setting} is set: {said}. Unset it for one run"

@@ -67,7 +67,7 @@ class HubConfig(DataConfig):
             if not (saved / SAVED_STATE).is_file():
                 return None
             return tuple(json.loads((saved / SAVED_INFO).read_text(encoding="utf-8"))["features"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
 

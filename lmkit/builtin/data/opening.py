@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
+import io
 import lzma
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,7 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from lmkit.errors import DataError
+from lmkit.errors import DataError, LmkitError, ResourceError
+
+MOST = 200
+"""How many times larger than its compressed file a text may be. Text comes to 3 to 20 times, logs to 100 at most."""
+
+LARGE = 2**28
+"""Bytes that any file may be decompressed to."""
+
+BUFFER = 2**17
+"""Bytes that are decompressed at a time."""
 
 DECOMPRESSED: dict[bytes, Callable[[Path], Any]] = {
     b"\x1f\x8b": gzip.open,
@@ -45,9 +57,9 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
     Raises DataError for what cannot be decompressed and for what is no text.
     """
-    with path.open("rb") as file:
-        head = file.read(16)
     try:
+        with path.open("rb") as file:
+            head = file.read(16)
         with _decompressed(path, head) as stream:
             _refuse_foreign(stream, path)
             yield stream
@@ -56,18 +68,64 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     except OSError as cause:
         if cause.errno is None:  # bz2 says no more than that
             raise DataError(f"{path} cannot be decompressed: {cause}") from cause
-        raise
+        raise unreadable(path, cause) from cause
+
+
+def unreadable(path: Path, cause: OSError) -> LmkitError:
+    """Say that the system does not let a file be read, why, and the way out."""
+    reason = cause.strerror or str(cause)
+    if cause.errno in (errno.EACCES, errno.EPERM):
+        closed = next((folder for folder in reversed(path.parents) if not os.access(folder, os.X_OK)), None)
+        what = f"the folder {closed} may not be entered" if closed is not None else f"{path} may not be read"
+        return DataError(f"{what} ({reason}); change its rights (chmod), or run as a user who has them")
+    if cause.errno in (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE):
+        return ResourceError(f"{path} could not be read: {reason}; the disk or the system failed, not the file")
+    return DataError(f"{path} cannot be read: {reason}")
 
 
 @contextmanager
 def _decompressed(path: Path, head: bytes) -> Iterator[IO[bytes]]:
     if head.startswith(ZIP):
         with zipfile.ZipFile(path) as archive, archive.open(_only_file(archive, path)) as member:
-            yield member
+            yield _bounded(member, path)
         return
     opener = next((opener for magic, opener in DECOMPRESSED.items() if head.startswith(magic)), None)
     with opener(path) if opener else path.open("rb") as stream:
-        yield stream
+        yield _bounded(stream, path) if opener else stream
+
+
+def _bounded(stream: IO[bytes], path: Path) -> IO[bytes]:
+    """The stream, which raises DataError once it has given far more bytes than a file of this size holds as text."""
+    return io.BufferedReader(_Bounded(stream, path), BUFFER)
+
+
+class _Bounded(io.RawIOBase):
+    def __init__(self, stream: IO[bytes], path: Path) -> None:
+        self._stream = stream
+        self._path = path
+        self._most = max(LARGE, path.stat().st_size * MOST)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._stream.seekable()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        found = self._stream.read(len(buffer))
+        buffer[: len(found)] = found
+        if self._stream.tell() > self._most:
+            raise DataError(
+                f"{self._path} is more than {MOST} times as large once it is decompressed, which no text is: it may be "
+                "made to fill the memory. If it is what it should be, decompress it"
+            )
+        return len(found)
 
 
 def _only_file(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:

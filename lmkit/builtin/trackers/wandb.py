@@ -219,7 +219,7 @@ class WandbTracker:
     def _account(self) -> dict[str, Any]:
         try:
             return dict(json.loads(self._account_file.read_bytes()))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
 
     def _tell(self, **facts: Any) -> None:

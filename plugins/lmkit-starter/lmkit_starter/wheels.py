@@ -85,7 +85,11 @@ _FILES, _SUMS = "files", "checksums.json"
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("LMKIT_CACHE") or user_cache_path("lmkit")).absolute() / "wheels"
+    try:
+        folder = Path(os.environ.get("LMKIT_CACHE") or user_cache_path("lmkit")).expanduser()
+    except RuntimeError as cause:
+        raise ResourceError(f"there is no place for the cache: {cause}; set LMKIT_CACHE to a folder") from cause
+    return folder.absolute() / "wheels"
 
 
 def _key(package: str, sha256: str) -> str:
