@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 
 from lmkit.collecting import collect_no_more, collect_seldom
+from lmkit.terminating import ignore_terminations, take_terminations
 
 
 def main() -> None:
     """The entry point. The command line's own imports take a while, in which it may be stopped."""
+    take_terminations()
     collect_seldom()
     try:
         from lmkit.cli.main import main
@@ -21,6 +23,7 @@ def main() -> None:
         sys.exit(130)
     finally:
         collect_no_more()
+        ignore_terminations()
         # Where Ctrl-C came inside of an `exec`, as some imports do, Python remembers, and ends itself by the signal
         # whatever is raised; the next `exec` makes it forget.
         exec("")

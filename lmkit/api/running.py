@@ -195,15 +195,16 @@ def _perform(
             run_stages(recipe, base, folder, plugins, progress, facts, stop, keep, join=join)
             if "validate" in recipe.stages:
                 _validate(recipe, base, folder, plugins, progress, facts)
-        stop.give_back()
+        stop.end()
     except BaseException as error:
-        stop.give_back()
+        stop.end()
         cause = (ranks.cause_of(error) if ranks else None) or error
         if stop.at_once and not isinstance(error, KeyboardInterrupt):
             cause = KeyboardInterrupt()  # a library made an error of its own of it
-        state = (
-            "interrupted" if stop.at_once or isinstance(error, KeyboardInterrupt | InterruptedRunError) else "failed"
-        )
+        elif stop.raised and not isinstance(error, KeyboardInterrupt | InterruptedRunError):
+            cause = stop.error()  # likewise
+        stopped = (KeyboardInterrupt, InterruptedRunError)
+        state = "interrupted" if isinstance(cause, stopped) or isinstance(error, stopped) else "failed"
         if state == "interrupted":
             cause.args = (f"{str(cause) or 'stopped at once'}; `lmkit resume {folder.name}` goes on with it",)
         elif isinstance(cause, FullDiskError):

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, TextIO, get_args
@@ -35,8 +39,17 @@ def form_of(path: Path | None, wanted: str | None) -> Form:
 
 
 def write_tables(path: Path, tables: Iterable[pa.Table], form: Form) -> None:
-    """Write all rows; memory holds one table at a time. Nothing is left where this raises."""
-    write_atomic(path, lambda temporary: _write(temporary, tables, form))
+    """Write all rows; memory holds one table at a time. If this raises, nothing is left.
+
+    What a killed process left of the same file is removed.
+    """
+
+    def write(temporary: Path) -> None:
+        with _locked(temporary):
+            _write(temporary, tables, form)
+
+    _remove_left(path)
+    write_atomic(path, write)
 
 
 def write_stream(stream: TextIO, tables: Iterable[pa.Table], form: Form) -> None:
@@ -53,6 +66,34 @@ def _write(path: Path, tables: Iterable[pa.Table], form: Form) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         for _ in _csv_lines(tables, file) if form == "csv" else _json_lines(tables, file):
             pass
+
+
+@contextmanager
+def _locked(temporary: Path) -> Iterator[None]:
+    """Hold a lock on a temporary file, which ends with this process: who gets it knows that the file is abandoned."""
+    if sys.platform == "win32":  # has no such lock
+        yield
+        return
+    import fcntl
+
+    with temporary.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_left(path: Path) -> None:
+    """Remove temporary files of `path`, and folders beside them, whose process is gone."""
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        with suppress(OSError):  # BlockingIOError: another process is writing it
+            with left.open("ab") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+            for parts in path.parent.glob(f"{escape(left.name)}.*"):
+                shutil.rmtree(parts, ignore_errors=True)
 
 
 def _json_lines(tables: Iterable[pa.Table], file: TextIO) -> Iterator[None]:

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from lmkit.errors import InterruptedRunError
+from lmkit.terminating import end_command
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
 """SIGUSR1 is what schedulers send when a job's time is nearly over (`sbatch --signal=USR1@90`)."""
@@ -29,6 +30,9 @@ class Stop:
         """The name of the signal that asked first."""
         self.at_once = False
         """Whether a second Ctrl-C came: whatever the run then fails of, it was stopped."""
+        self.raised = False
+        """Whether the first signal raised InterruptedRunError, wherever the program was. A library may swallow that,
+        and fail of what it left half done."""
         self._waits = False
         self._before: dict[int, Any] = {}
 
@@ -46,19 +50,27 @@ class Stop:
         try:
             yield
         finally:
-            self.give_back()
+            before, self._before = self._before, {}
+            for number, taken in before.items():
+                if not (self.asked and taken is end_command):  # else the command is ending already
+                    signal.signal(number, taken)
 
-    def give_back(self) -> None:
-        """Take the signals no longer; they go to whoever took them before."""
-        before, self._before = self._before, {}
-        for number, taken in before.items():
-            signal.signal(number, taken)
+    def end(self) -> None:
+        """Ignore every signal but Ctrl-C, which goes to whoever took it before: the run is closed in a moment.
+
+        Another SIGTERM would end the process before the run's record says what came of it.
+        """
+        if self._before:
+            signal.signal(signal.SIGINT, self._before[signal.SIGINT])
+            self._ignore()
 
     def listen(self) -> None:
         """Take the signals again, where a library has taken them over."""
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, self._take)
+            if self.asked:
+                self._ignore()
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -84,12 +96,20 @@ class Stop:
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         if self.asked is None:
+            self._ignore()
             self.asked = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
             if not self._waits:
+                self.raised = True
                 raise self.error()
-        elif number == signal.SIGINT:  # of SIGTERM a scheduler may send several
+        elif number == signal.SIGINT:
             self.at_once = True
             raise KeyboardInterrupt
+
+    def _ignore(self) -> None:
+        """Ignore what a scheduler may send many times."""
+        for number in SIGNALS:
+            if number != signal.SIGINT:
+                signal.signal(number, signal.SIG_IGN)
 
 
 def ignore_user_signal() -> None:
