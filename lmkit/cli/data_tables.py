@@ -38,6 +38,7 @@ def shown(report: DataReport) -> Iterator[RenderableType]:
     for stop in report.stops:
         yield Text.assemble(("a run would stop: ", "bold red"), stop)
     yield from _headed("rows", [_splits(report.ledger.splits)])
+    yield from map(Text, report.ledger.notes)
     if report.ledger.entries:
         yield from _headed("the ledger", _entries(report.ledger.entries, bool(report.ledger.given)))
     yield from _headed("duplicates", _alike(report.duplicates, "that repeat an earlier one"))

@@ -83,6 +83,7 @@ def _predict(
         if file is not None and output is not None and output.exists() and output.samefile(file):
             raise UsageError(f"{output} is the file that is read; name another one for the answers")
         tables, where = _tables(recipe, texts, file, named)
+        tables = told.read(tables)
         answered = run.answers(tables, where, columns=named, batch_size=batch_size, logits=logits)
         if output is not None:
             _write(told, answered, output, written)
@@ -198,6 +199,15 @@ class _Told:
     cut: int = 0
     answers: Counter[str] = field(default_factory=Counter)
     progress: Progress = field(default_factory=NoProgress)
+    notes: list[str] = field(default_factory=list)
+
+    def read(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """The tables to answer; what their source noticed is kept."""
+        from lmkit.kinds.notes import notes_of
+
+        for table in tables:
+            self.notes += notes_of(table)
+            yield table
 
     def noted(self, answered: Iterable[AnsweredRows]) -> Iterator[AnsweredRows]:
         """The rows, taken note of as they pass."""
@@ -217,9 +227,11 @@ class _Told:
         return f" ({', '.join(shown)})" if shown else ""
 
     def say(self) -> None:
-        """Tell of rows that say nothing, and of those that were cut."""
+        """Print what was noticed in the file, which rows say nothing, and how many were cut."""
         from lmkit.data.ledger import FIRST
 
+        for note in self.notes:
+            print(note, file=sys.stderr)
         if self.empty:
             more = ", …" if len(self.empty) > FIRST else ""
             places = f"{', '.join(map(str, self.empty[:FIRST]))}{more}"

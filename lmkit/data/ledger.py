@@ -51,6 +51,8 @@ class Ledger:
     """Rows read of each split, where the source gives splits."""
     entries: tuple[Entry, ...] = ()
     splits: dict[str, SplitAccount] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What else was noticed, such as groups that do not fit the shares, in words."""
 
     @property
     def kept(self) -> int:
@@ -94,6 +96,7 @@ class Ledger:
         splits = ", ".join(f"{name} {split.rows:,}" for name, split in self.splits.items())
         noticed = [entry for entry in self.entries if entry.policy == "warn"]
         told = [noticed_rows([entry for entry in noticed if entry.reason == reason]) for reason in _by_reason(noticed)]
+        told += self.notes
         return [self.account(), splits, *(["noticed: " + "; ".join(told)] if told else [])]
 
 

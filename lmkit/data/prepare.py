@@ -23,6 +23,7 @@ from lmkit.data.splitting import sample_rows, split_rows
 from lmkit.data.transforms import Transforms, build_transforms, transform_rows
 from lmkit.errors import DataError
 from lmkit.kinds.data import SPLITS, Source
+from lmkit.kinds.notes import notes_of
 
 if TYPE_CHECKING:
     from lmkit.catalog import Catalog
@@ -88,7 +89,8 @@ def read_rows(source: Source, config: DataConfig, task: TaskConfig, transforms: 
     if given and "train" not in tables:
         raise DataError(f"the source gives no train split; it gives {', '.join(loaded) or 'none'}")
     read = {name: table.num_rows for name, table in tables.items()}
-    ledger = Ledger(sum(read.values()), read if given else None)
+    notes = tuple(note for table in tables.values() for note in notes_of(table))
+    ledger = Ledger(sum(read.values()), read if given else None, notes=notes)
     kept = {}
     for name, table in tables.items():
         where = f"the {name} split" if given else "the source"

@@ -10,13 +10,16 @@ import csv
 import gettext
 import io
 import json
+import re
 import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from pathlib import PurePath
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
 from lmkit.errors import DataError
+from lmkit.kinds.notes import on_lines, with_notes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +34,13 @@ FOUND = "auto"
 SAMPLE = 50
 """Lines that are looked at to find a delimiter."""
 
+Quoting = Literal["auto", "standard", "none"]
+"""Whether quotation marks enclose fields of CSV (`standard`), are text (`none`), or the file shows it (`auto`)."""
+
+SWALLOWED = 3
+"""Lines that quotes make one row of, from which on a file does not quote where each of them is a whole row; one fewer
+where tabs are between fields, since texts hold few."""
+
 
 def read_csv(
     stream: IO[bytes],
@@ -38,14 +48,17 @@ def read_csv(
     delimiter: str = FOUND,
     encoding: str = FOUND,
     header: Sequence[str] | None = None,
+    quoting: Quoting = "auto",
 ) -> pa.Table:
-    """A table of text columns, from delimiter-separated values; `header` names the columns of a file without a header.
+    """Read delimiter-separated values as a table of text columns.
 
-    Raises DataError for a missing or doubled header, a ragged row, or bytes that are not `encoding`.
+    `header` names the columns of a file without a header line. Rows that hold line ends in quotes, and quotation marks
+    that are read as text, are counted in the table's notes. Raises DataError for a missing or doubled header, a ragged
+    row, a quote that is not closed, or bytes that are not `encoding`.
     """
-    reader = _CsvReader(stream, name, delimiter, encoding)
+    reader = _CsvReader(stream, name, delimiter, encoding, quoting, len(header or ()))
     columns = _columns(reader, name, header)
-    return _text_table(columns, list(_full_rows(reader, len(columns))))
+    return with_notes(_text_table(columns, list(_full_rows(reader, len(columns)))), reader.notes())
 
 
 def csv_tables(
@@ -55,11 +68,16 @@ def csv_tables(
     delimiter: str = FOUND,
     encoding: str = FOUND,
     header: Sequence[str] | None = None,
+    quoting: Quoting = "auto",
 ) -> Iterator[pa.Table]:
-    """The rows of `read_csv` in tables of `size` rows, no more of which are in memory than one."""
-    reader = _CsvReader(stream, name, delimiter, encoding)
+    """Yield the rows of `read_csv` in tables of `size` rows, no more than one of which is in memory.
+
+    Each has the notes about its own rows.
+    """
+    reader = _CsvReader(stream, name, delimiter, encoding, quoting, len(header or ()))
     columns = _columns(reader, name, header)
-    return (_text_table(columns, rows) for rows in batched(_full_rows(reader, len(columns)), size))
+    for rows in batched(_full_rows(reader, len(columns)), size):
+        yield with_notes(_text_table(columns, rows), reader.notes())
 
 
 def _full_rows(reader: _CsvReader, width: int) -> Iterator[list[str]]:
@@ -67,7 +85,7 @@ def _full_rows(reader: _CsvReader, width: int) -> Iterator[list[str]]:
         if not row and width > 1:
             continue  # a line without anything is no row, unless a row is one field, which may be empty
         if len(row or [""]) != width:
-            raise DataError(f"{reader.place}: {_count(len(row), 'field')} where the header has {width}")
+            raise DataError(f"{reader.place}: {_count(len(row), 'field')} where the header has {width}{reader.hint}")
         yield row or [""]
 
 
@@ -78,9 +96,12 @@ def _text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> pa.Tab
     return pa.table({column: pa.array(texts, pa.string()) for column, texts in zip(columns, values, strict=True)})
 
 
-def csv_header(stream: IO[bytes], name: str, delimiter: str = FOUND, encoding: str = FOUND) -> list[str]:
-    """The names of the columns in the header line; errors as those of `read_csv`."""
-    return _columns(_CsvReader(stream, name, delimiter, encoding), name, None)
+def csv_header(
+    stream: IO[bytes], name: str, delimiter: str = FOUND, encoding: str = FOUND, quoting: Quoting = "auto"
+) -> list[str]:
+    """Return the names of the columns in the header line; errors as those of `read_csv`."""
+    quoting = "standard" if quoting == "auto" else quoting  # the other lines are not read
+    return _columns(_CsvReader(stream, name, delimiter, encoding, quoting), name, None)
 
 
 def read_jsonl(stream: IO[bytes], name: str, encoding: str = FOUND) -> pa.Table:
@@ -178,27 +199,164 @@ READERS: dict[str, Callable[[IO[bytes], str], pa.Table]] = {
 
 
 class _CsvReader:
-    """The rows of a stream, and where the newest of them ends."""
+    """The rows of a stream, where the newest of them stands, and what is noticed of quotation marks."""
 
-    def __init__(self, stream: IO[bytes], name: str, delimiter: str, encoding: str) -> None:
+    def __init__(
+        self, stream: IO[bytes], name: str, delimiter: str, encoding: str, quoting: Quoting, width: int = 0
+    ) -> None:
         csv.field_size_limit(2**31 - 1)  # the module's own limit, 128 KiB, is shorter than some documents
         self._name = name
-        if delimiter == FOUND:
-            delimiter = _delimiter(stream, name, encoding)
-        self._reader = csv.reader(decoded_lines(stream, name, encoding, newline=""), delimiter=delimiter, strict=True)
+        self._delimiter = _delimiter(stream, name, encoding) if delimiter == FOUND else delimiter
+        self._quotes = quoting == "standard" or (
+            quoting == "auto" and _file_quotes(stream, name, self._delimiter, encoding, width)
+        )
+        self._notes_marks = quoting == "auto" and not self._quotes
+        self._noticed: list[int] = []
+        self._record: list[str] = []
+        """The lines of the newest row."""
+        lines = decoded_lines(stream, name, encoding, newline="")
+        self._reader = _csv_reader(self._kept(lines), self._delimiter, self._quotes)
+
+    def _kept(self, lines: Iterator[str]) -> Iterator[str]:
+        for line in lines:
+            self._record.append(line)
+            yield line
 
     def __iter__(self) -> Iterator[list[str]]:
         return self
 
     def __next__(self) -> list[str]:
+        self._record.clear()
         try:
-            return next(self._reader)
+            row: list[str] = next(self._reader)
         except csv.Error as cause:
-            raise DataError(f"{self.place}: {cause}") from cause
+            raise self._refused(cause) from cause
+        if len(self._record) > 1 or (self._notes_marks and '"' in self._record[0]):
+            self._noticed.append(self._begin)
+        return row
+
+    def notes(self) -> list[str]:
+        """Return the notes about the rows since the last call."""
+        lines, file = list(self._noticed), PurePath(self._name).name
+        self._noticed.clear()
+        if not lines:
+            return []
+        count = f"{len(lines):,} row{'' if len(lines) == 1 else 's'}"
+        if self._quotes:
+            hold = "holds" if len(lines) == 1 else "hold"
+            return [f"{count} of {file} {hold} line ends in quotes ({on_lines(lines)})"]
+        return [
+            f'{count} of {file} with a quotation mark (") read as text ({on_lines(lines)}), since each line is a row '
+            "without regard to them (data.quoting: standard reads them as quotes)"
+        ]
 
     @property
     def place(self) -> str:
         return f"{self._name}:{self._reader.line_num}"
+
+    @property
+    def hint(self) -> str:
+        """What may be wrong where the newest row is ragged."""
+        if len(self._record) < 2:
+            return ""
+        return f". A quote opens in line {self._begin}, and line ends follow. {_UNQUOTED}"
+
+    @property
+    def _begin(self) -> int:
+        """The line on which the newest row begins, and its first field with line ends."""
+        end: int = self._reader.line_num
+        return end - len(self._record) + 1
+
+    def _refused(self, cause: csv.Error) -> DataError:
+        opens = self._begin + _unclosed(self._record, self._delimiter)
+        if "end of data" in str(cause):
+            what = "a quote opens here and is never closed"
+        elif "expected after" in str(cause):
+            where = "" if opens == self._reader.line_num else f" in line {self._reader.line_num}"
+            what = f"a quote opens here, and text follows the quote that closes it{where}"
+        else:
+            return DataError(f"{self.place}: {cause}")
+        return DataError(f"{self._name}:{opens}: {what}. {_UNQUOTED}")
+
+
+_UNQUOTED = (
+    'Write a quotation mark inside quotes twice (""), or, if the file does not quote its fields, say data.quoting: none'
+)
+
+
+def _csv_reader(lines: Iterable[str], delimiter: str, quotes: bool) -> Any:
+    return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE, strict=True)
+
+
+def _unclosed(record: Sequence[str], delimiter: str) -> int:
+    """Return the line, from 0, of a row that cannot be read on which the quoted field opens that is to blame."""
+    text, start = "".join(record), 0
+    quoted = re.compile(rf'"[^"]*(?:""[^"]*)*"(?={re.escape(delimiter)}|[\r\n]|\Z)')
+    while True:
+        end = start
+        if text.startswith('"', start):
+            found = quoted.match(text, start)
+            if found is None:
+                break
+            end = found.end()
+        start = text.find(delimiter, end) + 1
+        if start == 0:
+            break
+    return max(len(list(io.StringIO(text[:start], newline=""))) - 1, 0)
+
+
+def _file_quotes(stream: IO[bytes], name: str, delimiter: str, encoding: str, width: int) -> bool:
+    """Return whether quotation marks enclose fields: False where each line is a whole row without regard to them, and
+    they are not closed rightly or make one row of several lines.
+
+    `width` is the number of columns, 0 where a header line has them. The stream is left where it was.
+    """
+    if not stream.seekable():
+        return True
+    start = stream.tell()
+
+    def lines() -> Iterator[str]:
+        stream.seek(start)
+        return decoded_lines(stream, name, encoding, newline="")
+
+    try:
+        if not any(b'"' in chunk for chunk in iter(lambda: stream.read(1 << 20), b"")):
+            return True
+        fields = next((line.strip("\r\n").split(delimiter) for line in lines() if line.strip("\r\n")), [])
+        width = width or len(fields)
+        if width < 2 or all(_is_quoted(field) for field in fields):
+            return True
+        if any(line.count(delimiter) != width - 1 for line in lines() if line.strip("\r\n")):
+            return True
+        return not _swallows(lines(), delimiter)
+    finally:
+        stream.seek(start)
+
+
+def _swallows(lines: Iterator[str], delimiter: str) -> bool:
+    """Return whether quotes, where they enclose fields, are closed wrongly or make one row of many lines."""
+    record: list[str] = []
+
+    def kept() -> Iterator[str]:
+        for line in lines:
+            record.append(line)
+            yield line
+
+    def whole_rows() -> bool:
+        return len(record) >= SWALLOWED - (delimiter == "\t") and all(line.strip("\r\n") for line in record)
+
+    try:
+        for _ in _csv_reader(kept(), delimiter, quotes=True):
+            if whole_rows():
+                return True
+            record.clear()
+    except csv.Error as cause:
+        return "expected after" in str(cause) or whole_rows()
+    return False
+
+
+def _is_quoted(field: str) -> bool:
+    return len(field) > 1 and field[0] == field[-1] == '"'
 
 
 def _columns(reader: Iterator[list[str]], name: str, header: Sequence[str] | None) -> list[str]:
@@ -218,9 +376,15 @@ def _delimiter(stream: IO[bytes], name: str, encoding: str) -> str:
     start = stream.tell()
     sample = list(islice(decoded_lines(stream, name, encoding, newline=""), SAMPLE))
     stream.seek(start)
-    rows = {mark: [row for row in csv.reader(sample, delimiter=mark) if row] for mark in ",;\t|"}
-    even = [mark for mark, found in rows.items() if found and len(found[0]) > 1 and len(set(map(len, found))) == 1]
-    return even[0] if even else max(rows, key=lambda mark: len(rows[mark][0]) if rows[mark] else 0)
+    quoted, unquoted = (
+        {mark: [row for row in csv.reader(sample, delimiter=mark, quoting=quoting) if row] for mark in ",;\t|"}
+        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE)
+    )
+    for rows in (quoted, unquoted):
+        for mark, found in rows.items():
+            if found and len(found[0]) > 1 and len(set(map(len, found))) == 1:
+                return mark
+    return max(quoted, key=lambda mark: len(quoted[mark][0]) if quoted[mark] else 0)
 
 
 def decoded_lines(stream: IO[bytes], name: str, encoding: str, newline: str) -> Iterator[str]:

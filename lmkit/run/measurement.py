@@ -22,6 +22,7 @@ from lmkit.data.sources import source_of
 from lmkit.data.transforms import Transforms, transform_rows
 from lmkit.errors import DataError, UsageError
 from lmkit.kinds.data import DataConfig
+from lmkit.kinds.notes import notes_of
 from lmkit.recipe.environment import resolved
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import read_json
@@ -83,7 +84,7 @@ def measure_again(
         train = tables["train"]
         splits = splits or recipe.evaluate.splits
     else:
-        tables = _other_rows(elsewhere, recipe, trained.transforms, plugins.catalog)
+        tables = _other_rows(elsewhere, recipe, trained.transforms, plugins.catalog, progress)
         tables, left_out = _with_known_labels(_chosen(tables, splits), trained, elsewhere)
         content = _content(tables, recipe)
         train = None
@@ -138,13 +139,17 @@ def _own_rows(record: RunRecord, recipe: Recipe, trained: TrainedModel, plugins:
     return rows.splits, rows.content
 
 
-def _other_rows(elsewhere: Elsewhere, recipe: Recipe, transforms: Transforms, catalog: Catalog) -> Tables:
+def _other_rows(
+    elsewhere: Elsewhere, recipe: Recipe, transforms: Transforms, catalog: Catalog, progress: Progress
+) -> Tables:
     """All rows of another source, named and transformed: each split that it gives, or all under one name."""
     config = resolved(elsewhere.config)
     loaded = source_of(config, recipe.seed, elsewhere.folder, catalog).load()
     given = dict(loaded) if isinstance(loaded, Mapping) else {elsewhere.name: loaded}
-    for name in given:
+    for name, table in given.items():
         check_rows_name(name)
+        for note in notes_of(table):
+            progress.say(note)
     columns = recipe.task.columns
     named = {name: _named(table, config, columns, name, elsewhere.by_its_names) for name, table in given.items()}
     return {name: transform_rows(table, transforms, columns, name) for name, table in named.items()}

@@ -100,4 +100,5 @@ def test_the_ledger_is_written_as_json_with_its_format() -> None:
             }
         ],
         "splits": {"train": {"rows": 2, "labels": {"0": 2}}},
+        "notes": [],
     }

@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lmkit.errors import DataError
-from lmkit.kinds.rows import read_csv, read_jsonl, read_mo
+from lmkit.kinds.notes import notes_of
+from lmkit.kinds.rows import csv_tables, read_csv, read_jsonl, read_mo
 
 MARK = b"\xef\xbb\xbf"
 
@@ -101,9 +102,98 @@ def test_a_csv_file_without_a_header_is_told(content: bytes) -> None:
         from_csv(content)
 
 
-def test_a_quote_that_is_never_closed_is_told_with_a_line() -> None:
-    with pytest.raises(DataError, match=r"rows\.csv:4: unexpected end of data"):
-        from_csv('text,label\na,b\n"open,c\nd,e\n')
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('text,label\na,b\n"open,c\nd,e\n', "rows.csv:3: a quote opens here and is never closed. "),
+        ('text,label\n"a\nb","open\n', "rows.csv:3: a quote opens here and is never closed. "),
+        ('text,label\n"a ""b""\nc",1\n"open ""x"", y', "rows.csv:4: a quote opens here and is never closed. "),
+        ('text,label\nthe end,"', "rows.csv:2: a quote opens here and is never closed. "),
+        ('text,label\n"Fine" he said, b,1\n', "rows.csv:2: a quote opens here, and text follows the quote that closes"),
+        (
+            'text,label\na,"b\nc" d\n',
+            "rows.csv:2: a quote opens here, and text follows the quote that closes it in line 3",
+        ),
+        (
+            'a,b,c\n"x,1,2\ny" z,1,2,3\n',
+            "rows.csv:2: a quote opens here, and text follows the quote that closes it in li",
+        ),
+        (
+            'text,label\n"a,1\nb,2",3,4\n',
+            "rows.csv:3: 3 fields where the header has 2. A quote opens in line 2, and li",
+        ),
+    ],
+)
+def test_a_quote_that_is_closed_wrongly_is_reported_by_the_line_where_it_opens(content: str, told: str) -> None:
+    with pytest.raises(DataError) as error:
+        from_csv(content)
+
+    assert str(error.value).startswith(told)
+    assert str(error.value).endswith("if the file does not quote its fields, say data.quoting: none")
+
+
+UNQUOTED = {
+    "a row begins with a quote, a later one ends with one": ['"We win', "so, we lose", "no way", 'or not"'],
+    "a quote that is never closed": ['"We win', "so, we lose", "no way", "or not"],
+    "text behind a closed quote": ['"Fine" he said', "so", "no", "or"],
+    "two in one line and one in another": ['"a" and "b', "so", "no", 'or "c"'],
+}
+
+
+@pytest.mark.parametrize("texts", UNQUOTED.values(), ids=UNQUOTED)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("header", [True, False])
+def test_a_file_that_does_not_quote_is_read_line_by_line_and_its_quotes_are_noted(
+    texts: list[str], end: str, header: bool
+) -> None:
+    lines = [f"{text}\tpos" for text in texts]
+    table = read_csv(
+        stream(end.join([*(["text\tlabel"] if header else []), *lines, ""])),
+        "rows.tsv",
+        header=None if header else ["text", "label"],
+    )
+
+    assert table["text"].to_pylist() == texts
+    quoted = [number for number, text in enumerate(texts, start=1 + header) if '"' in text]
+    count = f"{len(quoted)} row{'' if len(quoted) == 1 else 's'} of rows.tsv with a quotation mark"
+    (note,) = notes_of(table)
+    assert note.startswith(count)
+    assert f"line{'' if len(quoted) == 1 else 's'} {', '.join(map(str, quoted))})" in note
+
+
+QUOTED = {
+    "a poem with a comma in each line": 'text,label\n"one, \ntwo, \nthree",1\nfour,2\n"five, six",1\n',
+    "paragraphs": 'text,label\n"one,\n\ntwo",1\n',
+    "two lines, each with a comma": 'text,label\n"one, \ntwo",1\n',
+    "a header in quotes": '"text","label"\n"one,\n,\n","1"\n',
+    "one column": 'text\n"one\ntwo\nthree\nfour"\n',
+    "tabs": 'text\tlabel\n"one\ntwo\nthree"\t1\n',
+}
+
+
+@pytest.mark.parametrize("content", QUOTED.values(), ids=QUOTED)
+def test_line_ends_in_quotes_are_read_and_counted_with_the_first_lines(content: str) -> None:
+    table = read_csv(stream(content), "rows.csv")
+
+    found = list(csv.reader(io.StringIO(content, newline=""), delimiter="\t" if "\t" in content else ","))
+    assert [list(row.values()) for row in table.to_pylist()] == found[1:]
+    assert notes_of(table) == ("1 row of rows.csv holds line ends in quotes (line 2)",)
+
+
+def test_the_quoting_that_is_given_is_not_looked_for() -> None:
+    swallowing = 'text\tlabel\n"a\t1\nb\t1\nc"\t1\n'
+
+    assert [row["text"] for row in from_csv(swallowing, quoting="standard")] == ["a\t1\nb\t1\nc"]
+    assert [row["text"] for row in from_csv(swallowing, quoting="none")] == ['"a', "b", 'c"']
+    assert [row["text"] for row in from_csv('text,label\n"a",1\n', quoting="none")] == ['"a"']
+
+
+def test_tables_of_few_rows_are_read_as_the_whole_file_is_each_with_its_own_notes() -> None:
+    content = 'text\tlabel\n"a"\t1\n"b\t1\nc\t1\nd"\t1\n'
+    tables = list(csv_tables(stream(content), "rows.tsv", 2))
+
+    assert [table["text"].to_pylist() for table in tables] == [['"a"', '"b'], ["c", 'd"']]
+    assert ["lines 2, 3" in notes_of(tables[0])[0], "line 5" in notes_of(tables[1])[0]] == [True, True]
 
 
 @pytest.mark.parametrize("before", [0, 1, 5000], ids=["in the header", "in the first row", "far down"])

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from lmkit.component import FilePath, Settings
 from lmkit.errors import LmkitError
 from lmkit.kinds.data import SPLITS, DataConfig, Split
-from lmkit.kinds.rows import FOUND, csv_header
+from lmkit.kinds.rows import FOUND, Quoting, csv_header
 
 Files = FilePath | Annotated[tuple[FilePath, ...], Field(min_length=1)]
 """One file or several; `*`, `?` and `[…]` in a name stand for any that match, in the order of their names."""
@@ -95,6 +95,12 @@ class CsvConfig(FileDataConfig):
     header: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """The names of the columns, from the left, for files without a header line."""
 
+    quoting: Quoting = "auto"
+    """Whether quotation marks (") enclose fields, which may then hold delimiters and line ends (`standard`), or are
+    text (`none`). `auto` reads them as quotes, unless each line is a whole row without regard to them and quotes are
+    closed wrongly or make one row of three lines or more (of two between tabs). Rows that hold line ends, and quotation
+    marks that `auto` reads as text, are counted and listed by their lines."""
+
     def column_names(self, folder: Path) -> tuple[str, ...] | None:
         """Those of the header line, of the training file where there are several; None where it is not to be read."""
         given = self.path if self.files is None else self.files.train
@@ -107,7 +113,7 @@ class CsvConfig(FileDataConfig):
 
         try:
             with opened(folder / name) as stream:
-                return tuple(csv_header(stream, name, self.delimiter, self.encoding))
+                return tuple(csv_header(stream, name, self.delimiter, self.encoding, self.quoting))
         except (OSError, ValueError, LmkitError):
             return None
 

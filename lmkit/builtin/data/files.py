@@ -12,6 +12,7 @@ from lmkit.builtin.data.config import ArrowConfig, CsvConfig, JsonlConfig, Parqu
 from lmkit.builtin.data.opening import opened, unreadable
 from lmkit.errors import DataError, LmkitError
 from lmkit.kinds.data import file_identity
+from lmkit.kinds.notes import notes_of, with_notes
 from lmkit.kinds.rows import csv_tables, jsonl_tables, read_csv, read_jsonl
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ ReadLittle = Callable[[Path, int], Iterator["pa.Table"]]
 
 
 def build_csv(config: CsvConfig, *, folder: Path) -> FileSource:
-    settings = (config.delimiter, config.encoding, config.header)
+    settings = (config.delimiter, config.encoding, config.header, config.quoting)
 
     def read(path: Path) -> pa.Table:
         with opened(path) as stream:
@@ -164,8 +165,9 @@ class FileSource:
         import pyarrow as pa
 
         tables = [self._read(path) for path in paths]
+        notes = [note for table in tables for note in notes_of(table)]
         try:
-            return pa.concat_tables(tables, promote_options="default")
+            return with_notes(pa.concat_tables(tables, promote_options="default"), notes)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as cause:
             raise DataError(f"{', '.join(map(str, paths))} do not fit one table: {cause}") from cause
 

@@ -104,10 +104,6 @@ def test_carriage_returns_quotes_and_line_breaks_inside_fields(read: Read) -> No
     ]
 
 
-def test_a_quote_that_is_never_closed(refused: Refused) -> None:
-    assert refused('text,label\n"good,1\nbad,0\n') == "rows.csv:3: unexpected end of data"
-
-
 def test_blank_lines_are_no_rows_of_several_fields_and_an_empty_text_where_there_is_one(read: Read) -> None:
     assert read("text,label\n\ngood,1\n\nbad,0\n\n") == TWO
     assert read("text\ngood\n\nbad\n") == [{"text": "good"}, {"text": ""}, {"text": "bad"}]
