@@ -152,6 +152,17 @@ class SweepReader(BlockReader):
         notices = tuple(ordered(self.notices))
         return LoadedSweep(sweep, space, recipe, recipe_tree, self._recipe_file, places, self.overrides, notices)
 
+    def _unknown_keys(self) -> None:
+        """Keys of the recipe are known, and belong elsewhere."""
+        super()._unknown_keys()
+        recipe = self.tree.value.get("recipe")
+        file = recipe.value if recipe is not None and isinstance(recipe.value, str) else "the recipe"
+        for unknown in [one for one in self._unknown if one[0][0] in Recipe.model_fields]:
+            self._unknown.remove(unknown)
+            path, _, place, _ = unknown
+            told = f"is a key of the recipe, not of the sweep; write it in {file}, or in a recipe that extends that"
+            self._fault(place, path, told, CORE)
+
     def _space(self, written: Node, search: ComponentConfig | None) -> Space | None:
         if not isinstance(written.value, dict) or not written.value:
             message = "is a mapping of the recipe's settings to values, such as {optimizer.lr: {log: [1e-5, 1e-3]}}"

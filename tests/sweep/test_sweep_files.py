@@ -279,6 +279,11 @@ def test_what_is_wrong_together_is_told_with_every_value_that_was_tried(faults: 
         (("name: films-random\n", ""), "1:1  name: is missing"),
         (("space:", "sapce:"), "4:1  sapce: unknown key; did you mean 'space'?"),
         (
+            ("space:", "train: {epochs: 3}\nspace:"),
+            "4:1  train: is a key of the recipe, not of the sweep; write it in ../films.yaml, or",
+        ),
+        (("space:", "optimizer: adamw\nspace:"), "4:1  optimizer: is a key of the recipe, not of the sweep"),
+        (
             ("space:", "objective: {metric: test/accuracy}\nspace:"),
             "4:21  objective.metric: the test split is kept for",
         ),
