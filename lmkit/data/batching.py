@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lmkit.kinds.model import Batch
 from lmkit.kinds.task import Features, Predictions, Ragged
+from lmkit.records.process import has_readable_program, hidden_program
 
 POOL = 50
 """Batches whose rows are sorted by length together: wide enough to save most padding, narrow enough to keep chance."""
@@ -179,11 +182,19 @@ def training_loader(batches: TrainingBatches, workers: int, begin: tuple[int, in
     `begin` is the epoch and the batch in it that training begins with; the length stays that of a whole epoch.
     """
     positions = Positions(len(batches), begin)
-    return DataLoader(batches, batch_size=None, sampler=positions, num_workers=workers, generator=_generator())
+    return _Loader(batches, batch_size=None, sampler=positions, num_workers=workers, generator=_generator())
 
 
 def measuring_loader(batches: MeasuringBatches, workers: int = 0) -> DataLoader[Batch]:
-    return DataLoader(batches, batch_size=None, shuffle=False, num_workers=workers, generator=_generator())
+    return _Loader(batches, batch_size=None, shuffle=False, num_workers=workers, generator=_generator())
+
+
+class _Loader(DataLoader[Batch]):
+    """Starts its workers without the program if that came from standard input, where they could not read it again."""
+
+    def __iter__(self) -> _BaseDataLoaderIter:
+        with nullcontext() if has_readable_program() else hidden_program():
+            return super().__iter__()
 
 
 def _generator() -> torch.Generator:

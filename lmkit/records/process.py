@@ -1,11 +1,13 @@
-"""Processes: whether the one that a run's record names still lives."""
+"""Processes: whether the one that a run's record names still lives, and how others are started beside this one."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,28 @@ def lives(process: Mapping[str, Any]) -> bool | None:
     if host != platform.node() or not isinstance(number, int) or began is None:
         return None
     return bool(_began(number) == began)
+
+
+@contextmanager
+def hidden_program() -> Iterator[None]:
+    """Hide the program that was started while processes are: multiprocessing would run it again in each of them."""
+    program = sys.modules["__main__"]
+    spec, file = program.__spec__, getattr(program, "__file__", None)
+    program.__spec__ = None
+    if file is not None:
+        del program.__file__
+    try:
+        yield
+    finally:
+        program.__spec__ = spec
+        if file is not None:
+            program.__file__ = file
+
+
+def has_readable_program() -> bool:
+    """Whether the program that was started can be read again: one from standard input cannot."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return file is None or os.path.isfile(file)
 
 
 def _began(number: int) -> str | None:

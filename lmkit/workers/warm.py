@@ -23,6 +23,7 @@ from typing import Any
 
 from lmkit.errors import ResourceError
 from lmkit.records.files import MACHINE, MachineError, machine_fault
+from lmkit.records.process import hidden_program
 from lmkit.run.stopping import Stop
 from lmkit.workers.__main__ import attempt_code, main
 
@@ -68,7 +69,7 @@ def _started(work: Callable[..., None], *arguments: Any) -> BaseProcess:
     while True:
         process = _context().Process(target=work, args=arguments, daemon=work is _nothing)
         try:
-            with _nothing_of_the_program(), _short_folder():
+            with hidden_program(), _short_folder():
                 process.start()
             return process
         except (EOFError, ConnectionError) as cause:
@@ -91,22 +92,6 @@ def _context() -> ForkServerContext | SpawnContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([PRELOADED])
     return context
-
-
-@contextmanager
-def _nothing_of_the_program() -> Iterator[None]:
-    """Hide the program that was started: multiprocessing would run it again in each worker."""
-    program = sys.modules["__main__"]
-    spec, file = program.__spec__, getattr(program, "__file__", None)
-    program.__spec__ = None
-    if file is not None:
-        del program.__file__
-    try:
-        yield
-    finally:
-        program.__spec__ = spec
-        if file is not None:
-            program.__file__ = file
 
 
 @contextmanager

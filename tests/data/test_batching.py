@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
 from lmkit.data.batching import (
     ROWS,
@@ -335,3 +338,23 @@ def test_a_measuring_loader_gives_the_longest_rows_first() -> None:
     loader = measuring_loader(MeasuringBatches(collation([3, 9, 1, 5]), 2))
 
     assert [batch[ROWS].tolist() for batch in loader] == [[1, 3], [0, 2]]
+
+
+@pytest.mark.parametrize(("file", "seen"), [("<stdin>", None), ("/dev/fd/63/gone", None), (__file__, __file__)])
+def test_workers_are_started_without_a_program_that_they_could_not_read_again(
+    monkeypatch: pytest.MonkeyPatch, file: str, seen: str | None
+) -> None:
+    program = sys.modules["__main__"]
+    monkeypatch.setattr(program, "__file__", file, raising=False)
+    files: list[str | None] = []
+
+    def start(_: object) -> Iterator[Any]:
+        files.append(getattr(program, "__file__", None))
+        return iter(())
+
+    monkeypatch.setattr(DataLoader, "__iter__", start)
+
+    iter(measuring_loader(MeasuringBatches(collation([3, 9, 1, 5]), 2), workers=1))
+
+    assert files == [seen]
+    assert program.__file__ == file
