@@ -38,6 +38,10 @@ def shown(report: DataReport) -> Iterator[RenderableType]:
     for stop in report.stops:
         yield Text.assemble(("a run would stop: ", "bold red"), stop)
     yield from _headed("rows", [_splits(report.ledger.splits)])
+    for name in report.ledger.splits:
+        if lacking := report.ledger.lacking(name):
+            more = f" and {len(lacking) - FIRST:,} more" if len(lacking) > FIRST else ""
+            yield Text(f"no row of {name} has {', '.join(map(repr, lacking[:FIRST]))}{more}")
     yield from map(Text, report.ledger.notes)
     if report.ledger.entries:
         yield from _headed("the ledger", _entries(report.ledger.entries, bool(report.ledger.given)))

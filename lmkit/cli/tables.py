@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +30,8 @@ def result_table(split: str, result: SplitResult) -> Table:
         )
         baselines = [shown_number(values.get(measure)) for values in result.baselines.values()]
         table.add_row(measure.replace("_", " "), shown_number(interval.value), spread, *baselines)
+    if result.notes:
+        table.caption, table.caption_justify = Text("\n".join(result.notes)), "left"
     return table
 
 

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+SHOWN = 3
+"""Labels that a line names."""
+
 FIRST = 5
 """How many row numbers an entry keeps."""
 
@@ -93,11 +96,22 @@ class Ledger:
 
     def lines(self) -> list[str]:
         """Two or three lines for a person: where the rows went, what is in each split, what was noticed."""
-        splits = ", ".join(f"{name} {split.rows:,}" for name, split in self.splits.items())
+        splits = ", ".join(f"{name} {split.rows:,}{self._lacking(name)}" for name, split in self.splits.items())
         noticed = [entry for entry in self.entries if entry.policy == "warn"]
         told = [noticed_rows([entry for entry in noticed if entry.reason == reason]) for reason in _by_reason(noticed)]
         told += self.notes
         return [self.account(), splits, *(["noticed: " + "; ".join(told)] if told else [])]
+
+    def lacking(self, split: str) -> list[str]:
+        """The labels of the training rows that no row of the split has."""
+        mine, train = self.splits[split].labels, self.splits["train"].labels if "train" in self.splits else None
+        return [label for label in train if label not in mine] if train and mine is not None else []
+
+    def _lacking(self, split: str) -> str:
+        lacking = self.lacking(split)
+        rest = len(lacking) - SHOWN
+        more = f" and {rest:,} other label{'' if rest == 1 else 's'}" if rest > 0 else ""
+        return f" (no row with {', '.join(map(repr, lacking[:SHOWN]))}{more})" if lacking else ""
 
 
 def noticed_rows(entries: Sequence[Entry]) -> str:

@@ -19,7 +19,7 @@ from lmkit.data.labels import label_names, summarized
 from lmkit.data.leaks import refuse_secrets
 from lmkit.data.ledger import Ledger
 from lmkit.data.sources import source_of
-from lmkit.data.splitting import sample_rows, split_rows
+from lmkit.data.splitting import group_notes, sample_rows, split_rows
 from lmkit.data.transforms import Transforms, build_transforms, transform_rows
 from lmkit.errors import DataError
 from lmkit.kinds.data import SPLITS, Source
@@ -121,6 +121,7 @@ def divide_rows(tables: Tables, config: DataConfig, task: TaskConfig, ledger: Le
         return tables, ledger
     whole = tables[SOURCE]
     splits = split_rows(whole, config.split, [column.name for column in task.columns])
+    ledger = replace(ledger, notes=(*ledger.notes, *group_notes(whole, config.split)))
     unused = ~np.isin(whole[ROW], np.concatenate([table[ROW] for table in splits.values()]))
     _, ledger = leave_out(whole, unused, "in no split", task.columns, None, ledger)
     return splits, ledger

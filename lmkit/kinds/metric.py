@@ -42,6 +42,11 @@ class MetricConfig(ComponentConfig):
     """The answers that it can measure. A recipe whose task answers otherwise is a fault. Empty: any."""
 
     @property
+    def over_labels(self) -> bool:
+        """Whether its measures are means over the labels, so that a label which no row has is missing from them."""
+        return False
+
+    @property
     def measures(self) -> tuple[str, ...]:
         """The names of the numbers it yields, which recipes can monitor. By default its own name."""
         return (self.use.rpartition("/")[2].replace("-", "_"),)

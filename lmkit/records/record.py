@@ -39,6 +39,8 @@ class SplitResult(BaseModel):
     """Coverage of the intervals."""
     rate: float
     """Rows a second."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know beside the measures, such as labels that no row has."""
 
 
 class Failure(BaseModel):

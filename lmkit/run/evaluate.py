@@ -22,7 +22,7 @@ from lmkit.records.record import Interval, SplitResult
 from lmkit.records.store import PREDICTIONS
 from lmkit.run.group import Member
 from lmkit.run.learner import Learner, Measured, WriteRow, watched
-from lmkit.run.parts import NamedMetric, Parts
+from lmkit.run.parts import NamedMetric, Parts, missing_labels
 from lmkit.run.progress import Position, Progress
 from lmkit.run.speed import LIGHTNING_NAMES, Hardware, choose_precision
 from lmkit.run.tasks import answer_column
@@ -85,6 +85,7 @@ def split_result(
 ) -> SplitResult:
     """What was measured, with intervals, beside the measures of baselines, whose predictions are given."""
     references = parts.task.references(parts.data.rows.splits[split])
+    note = missing_labels(parts.metrics, parts.data.rows.labels, references)
     return SplitResult(
         rows=len(references),
         measures=_intervals(recipe, parts.metrics, measured),
@@ -94,6 +95,7 @@ def split_result(
         tables=_tables(parts.metrics, measured),
         confidence=recipe.evaluate.confidence,
         rate=round(len(references) / max(measured.seconds, 1e-9), 2),
+        notes=() if note is None else (note,),
     )
 
 

@@ -32,6 +32,10 @@ SLICE = 1000
 """Rows whose statistics are in memory at once, where only their sum is wanted."""
 
 
+NAMED = 3
+"""Labels that a note names."""
+
+
 @dataclass(frozen=True, slots=True)
 class NamedMetric:
     """A built metric, the measures that it yields and the columns of predictions that it reads.
@@ -44,6 +48,8 @@ class NamedMetric:
     metric: Metric
     reads: tuple[str, ...] = (PREDICTION,)
     answering: Answering = field(default_factory=Answering)
+    over_labels: bool = False
+    """Whether its measures are means over the labels."""
 
     @property
     def additive(self) -> bool:
@@ -210,4 +216,18 @@ def build_metrics(recipe: Recipe, labels: tuple[str, ...], catalog: Catalog) -> 
 def build_metric(config: MetricConfig, labels: tuple[str, ...], catalog: Catalog) -> NamedMetric:
     """The metric that the settings describe, for a task with these labels."""
     metric = catalog.build("metric", config, labels=labels)
-    return NamedMetric(config.use, config.measures, metric, config.reads, catalog.answering("metric", config.use))
+    answering = catalog.answering("metric", config.use)
+    return NamedMetric(config.use, config.measures, metric, config.reads, answering, config.over_labels)
+
+
+def missing_labels(metrics: Sequence[NamedMetric], labels: Sequence[str], references: Sequence[Any]) -> str | None:
+    """A note for a reader of means over the labels, where no row has some of them; None where each has a row."""
+    over = [measure for metric in metrics if metric.over_labels for measure in metric.measures]
+    found = {label for one in references for label in ([one] if isinstance(one, str) else one)}
+    missing = [label for label in labels if label not in found]
+    if not over or not missing:
+        return None
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    means = " and ".join(name.replace("_", " ") for name in over)
+    about = f"say{'s' if len(over) == 1 else ''} nothing about {'it' if len(missing) == 1 else 'them'}"
+    return f"no row has {', '.join(map(repr, missing[:NAMED]))}{more}: {means} {about}"

@@ -30,7 +30,7 @@ from lmkit.records.predictions import read_predictions
 from lmkit.records.record import Interval
 from lmkit.records.store import PREDICTIONS, VERDICT
 from lmkit.run.own_rows import own_rows, untransformed
-from lmkit.run.parts import NamedMetric, build_metric, build_metrics
+from lmkit.run.parts import NamedMetric, build_metric, build_metrics, missing_labels
 from lmkit.run.progress import Position, Progress
 from lmkit.run.trained import TrainedModel, predict_rows
 from lmkit.validation.calibrating import calibration, scores
@@ -101,7 +101,7 @@ def validate(
         perturbations=tuple(perturbed),
         calibration=calibrated,
         slices=slices(statistics, grouped, measure, recipe.measures[measure], ruler) if measure else None,
-        notes=tuple(_notes(recipe, measures, calibrated)),
+        notes=tuple(_notes(recipe, measures, calibrated, missing_labels(ruler.metrics, rows.labels, references))),
         verdict=judge(settings.require, measures | _calibration_errors(calibrated)),
         seconds=round(time.perf_counter() - began, 3),
     )
@@ -223,8 +223,12 @@ def _calibration_errors(found: Calibration | None) -> dict[str, Interval]:
     return errors | ({"scaled_ece": found.scaled.ece} if found is not None and found.scaled is not None else {})
 
 
-def _notes(recipe: Recipe, measures: Mapping[str, Interval], calibrated: Calibration | None) -> Iterator[str]:
+def _notes(
+    recipe: Recipe, measures: Mapping[str, Interval], calibrated: Calibration | None, missing: str | None
+) -> Iterator[str]:
     """What a reader should know beside the numbers."""
+    if missing is not None:
+        yield missing
     if calibrated is None:
         yield f"calibration is not measured: task {recipe.task.use!r} gives no probabilities of one label a row"
     elif calibrated.without:

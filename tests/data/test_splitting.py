@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lmkit.data.splitting import sample_rows, split_rows
+from lmkit.data.splitting import group_notes, sample_rows, split_rows
 from lmkit.errors import DataError
 from lmkit.kinds.data import SplitConfig
 
@@ -197,19 +197,70 @@ def test_rows_keep_their_order_in_each_split() -> None:
 # -- strata
 
 
-@settings(max_examples=60, deadline=None)
-@given(sizes=st.lists(st.integers(1, 60), min_size=2, max_size=5), shares=SHARES, seed=st.integers(0, 5))
-def test_each_stratum_is_divided_in_the_shares_within_one_row(
+@settings(max_examples=80, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 60), max_size=12) | st.lists(st.integers(10, 60), max_size=12),
+    shares=SHARES,
+    seed=st.integers(0, 5),
+)
+def test_strata_are_divided_within_a_row_and_the_splits_have_their_whole_shares(
     sizes: list[int], shares: tuple[float, ...], seed: int
 ) -> None:
-    rows = [{"text": f"{s} {n}", "label": f"stratum {s}"} for s, size in enumerate([*sizes, 20]) for n in range(size)]
+    sizes = [*sizes, 40]
+    rows = [{"text": f"{s} {n}", "label": f"stratum {s}"} for s, size in enumerate(sizes) for n in range(size)]
 
     splits = split_rows(pa.Table.from_pylist(rows), config(shares, stratify="label", seed=seed), ["text"])
 
+    counts = {name: Counter(splits[name]["label"].to_pylist()) for name in splits}
     for name, share in zip(("train", "validation", "test"), shares, strict=True):
-        counts = Counter(splits[name]["label"].to_pylist())
-        for stratum, size in enumerate([*sizes, 20]):
-            assert abs(counts[f"stratum {stratum}"] - share * size) <= 1
+        assert abs(splits[name].num_rows - share * len(rows)) < 1 + 1e-9
+        if min(sizes) * min(shares) >= 1:  # else small strata are given a row in each split
+            for stratum, size in enumerate(sizes):
+                assert abs(counts[name][f"stratum {stratum}"] - share * size) < 2
+    if sum(shares) > 1 - 1e-9:
+        assert sum(table.num_rows for table in splits.values()) == len(rows)
+
+
+@settings(max_examples=80, deadline=None)
+@given(sizes=st.lists(st.integers(1, 6), min_size=1, max_size=3), large=st.integers(60, 200), seed=st.integers(0, 5))
+def test_each_split_has_a_row_of_a_class_that_has_one_for_each(sizes: list[int], large: int, seed: int) -> None:
+    sizes = [*sizes, large]
+    rows = [{"text": f"{s} {n}", "label": f"stratum {s}"} for s, size in enumerate(sizes) for n in range(size)]
+
+    splits = split_rows(pa.Table.from_pylist(rows), config(stratify="label", seed=seed), ["text"])
+
+    for table in splits.values():
+        assert {f"stratum {s}" for s, size in enumerate(sizes) if size >= 3} <= set(table["label"].to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("classes", "rows", "expected"), [(40, 15, (480, 60, 60)), (40, 5, (160, 20, 20)), (7, 3, (17, 2, 2))]
+)
+def test_many_small_classes_are_divided_in_whole_shares(
+    classes: int, rows: int, expected: tuple[int, int, int]
+) -> None:
+    texts = [{"text": f"{c} {n}", "label": f"class {c}"} for c in range(classes) for n in range(rows)]
+
+    splits = split_rows(pa.Table.from_pylist(texts), config(stratify="label"), ["text"])
+
+    assert tuple(table.num_rows for table in splits.values()) == expected
+
+
+def test_a_stratum_for_each_row_divides_as_if_there_were_none() -> None:
+    rows = [{"text": f"text {number}", "label": number} for number in range(3000)]
+
+    splits = split_rows(pa.Table.from_pylist(rows), config(stratify="label"), ["text"])
+
+    assert [table.num_rows for table in splits.values()] == [2400, 300, 300]
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes=st.lists(st.integers(1, 9), min_size=2, max_size=8), order=st.randoms(use_true_random=False))
+def test_the_order_of_rows_changes_nothing_for_many_small_strata(sizes: list[int], order: Random) -> None:
+    rows = [{"text": f"{s} {n}", "label": f"stratum {s}"} for s, size in enumerate([*sizes, 30]) for n in range(size)]
+    mixed = order.sample(rows, len(rows))
+
+    assert assignment(mixed, config(stratify="label")) == assignment(rows, config(stratify="label"))
 
 
 # -- groups
@@ -248,13 +299,47 @@ def test_stratified_groups_are_less_than_half_as_far_from_the_proportions_of_all
     assert distance(stratify="label") < distance() / 2
 
 
-def test_groups_may_be_numbers_or_missing() -> None:
+def test_groups_may_be_numbers_and_rows_without_one_are_placed_one_by_one() -> None:
     rows = [{"text": str(number), "film": None if number % 10 == 0 else number % 10} for number in range(100)]
+    table = pa.Table.from_pylist(rows)
 
-    splits = split_rows(pa.Table.from_pylist(rows), config((0.6, 0.2, 0.2), group="film"), ["text"])
+    splits = split_rows(table, config((0.6, 0.2, 0.2), group="film"), ["text"])
 
-    groups = [set(table["film"].to_pylist()) for table in splits.values()]
-    assert sum(map(len, groups)) == len(set().union(*groups)) == 10
+    groups = [set(part["film"].to_pylist()) - {None} for part in splits.values()]
+    assert sum(map(len, groups)) == len(set().union(*groups)) == 9
+    assert list(group_notes(table, config((0.6, 0.2, 0.2), group="film"))) == [
+        "10 rows without 'film' (data.split.group), each placed by itself"
+    ]
+    assert all(abs(part.num_rows - share) <= 2 for part, share in zip(splits.values(), (60, 20, 20), strict=True))
+
+
+@pytest.mark.parametrize("missing", [None, "", " ", float("nan")])
+def test_equal_rows_without_a_group_stay_together(missing: Any) -> None:
+    rows = [{"text": f"text {number % 7}", "film": missing} for number in range(70)]
+
+    splits = split_rows(pa.Table.from_pylist(rows), config((0.4, 0.3, 0.3), group="film"), ["text"])
+
+    texts = [set(table["text"].to_pylist()) for table in splits.values()]
+    assert sum(map(len, texts)) == 7 == len(set().union(*texts))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_group_that_is_larger_than_a_split_is_noted_and_not_put_there(seed: int) -> None:
+    rows = [{"text": str(n), "film": "long" if n < 30 else f"film {n // 2}"} for n in range(100)]
+    table, split = pa.Table.from_pylist(rows), config(group="film", seed=seed)
+
+    splits = split_rows(table, split, ["text"])
+
+    assert [table.num_rows for table in splits.values()] == [80, 10, 10]
+    assert list(group_notes(table, split)) == [
+        "groups by 'film' larger than validation's share of 10 rows: 'long' with 30 rows"
+    ]
+
+
+def test_without_large_groups_and_missing_ones_there_is_no_note() -> None:
+    table = pa.Table.from_pylist([{"text": str(n), "film": n // 2} for n in range(100)])
+
+    assert list(group_notes(table, config(group="film"))) == list(group_notes(table, config())) == []
 
 
 # -- what cannot be divided

@@ -31,6 +31,10 @@ class AveragedConfig(MetricConfig):
     the accuracy."""
 
     @property
+    def over_labels(self) -> bool:
+        return self.average == "macro"
+
+    @property
     def measures(self) -> tuple[str, ...]:
         return (f"{self.average}_{self.use}",)
 
@@ -76,6 +80,10 @@ class BalancedAccuracyConfig(MetricConfig):
     use: Literal["balanced-accuracy"]
 
     answers: ClassVar[tuple[Answer, ...]] = LABELS
+
+    @property
+    def over_labels(self) -> bool:
+        return True
 
 
 class CohenKappaConfig(MetricConfig):
@@ -159,6 +167,10 @@ class AurocConfig(MetricConfig):
     reads: ClassVar[tuple[str, ...]] = (PROBABILITIES,)
     answers: ClassVar[tuple[Answer, ...]] = ("a label",)
 
+    @property
+    def over_labels(self) -> bool:
+        return True
+
 
 class AveragePrecisionConfig(MetricConfig):
     """Area under the curve of precision and recall: the mean precision at each row with the label, the likeliest first.
@@ -173,6 +185,10 @@ class AveragePrecisionConfig(MetricConfig):
 
     label: str | None = None
     """The label that counts, such as the rare one that is looked for. By default the mean over all labels."""
+
+    @property
+    def over_labels(self) -> bool:
+        return self.label is None
 
 
 class ConfusionMatrixConfig(MetricConfig):
