@@ -108,12 +108,16 @@ def unwritten(name: Name = "stdout") -> OSError | None:
     return lost if isinstance(lost, OSError) and lost.errno not in GONE else None
 
 
-def rows_stream() -> TextIO:
-    """Return standard output for rows. They are written exactly, except that a terminal gets visible escapes.
+class ReaderGoneError(BrokenPipeError):
+    """Whoever read standard output has enough of it."""
 
-    Writing raises BrokenPipeError when the reader is gone, and ResourceError when the disk is full.
+
+def exact_stream() -> TextIO:
+    """Return standard output for rows and recipes. They are written exactly; a terminal alone gets visible escapes.
+
+    Writing raises ReaderGoneError, and ResourceError when the disk is full.
     """
-    return cast("TextIO", _RowsStream())
+    return cast("TextIO", _ExactStream())
 
 
 class Stream:
@@ -175,8 +179,8 @@ class Stream:
         return getattr(self._stream, name)
 
 
-class _RowsStream:
-    """See `rows_stream`."""
+class _ExactStream:
+    """See `exact_stream`."""
 
     def __init__(self) -> None:
         self._stream: TextIO = sys.stdout._stream if isinstance(sys.stdout, Stream) else sys.stdout
@@ -220,8 +224,8 @@ class Styled:
 def _disk_errors() -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as cause:
+        raise ReaderGoneError(*cause.args) from cause
     except OSError as cause:
         raise ResourceError(f"standard output cannot be written: {cause.strerror}") from cause
 

@@ -21,8 +21,9 @@ from rich.text import Text
 import lmkit
 from lmkit.console import open_console
 from lmkit.errors import ResourceError
+from lmkit.recipe.document import parse_document
 from lmkit.run.progress import LiveProgress, Position
-from lmkit.terminal import Stream, guarded_streams, print_json, rows_stream, unwritten, visible, writable
+from lmkit.terminal import Stream, exact_stream, guarded_streams, print_json, unwritten, visible, writable
 
 SOURCES = Path(lmkit.__file__).parent
 MARKUP = "[red]x[/red] [/INST] [neg] runs [v1]/a :smile: [link=http://a]b[/link]"
@@ -224,6 +225,26 @@ def test_json_is_the_same_value_whatever_the_stream_can_hold(encoding: str) -> N
     assert not set(text) & {"\x1b", "\x7f", "\x9b", "\u202e", "\u2028"}
 
 
+def test_a_recipe_that_is_printed_into_a_file_keeps_its_texts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lmkit.cli.main import main
+
+    recipe = tmp_path / "recipe.yaml"
+    path = "rows\u202e[1] #2.csv"
+    recipe.write_text(
+        f'{{name: films, data: {{use: csv, path: "{path}"}}, task: text-classification, tokenizer: byte, model: lstm, '
+        "optimizer: adamw}",
+        encoding="utf-8",
+    )
+    (tmp_path / path).write_text("text,label\na,b\n", encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["lmkit", "explain", str(recipe)])
+    with pytest.raises(SystemExit):
+        main()
+
+    assert parse_document(capsys.readouterr().out, "explained").find(("data", "path")).value == path
+
+
 def test_rows_are_written_exactly_to_a_file_and_visibly_to_a_terminal() -> None:
     class Screen(io.StringIO):
         def isatty(self) -> bool:
@@ -231,19 +252,19 @@ def test_rows_are_written_exactly_to_a_file_and_visibly_to_a_terminal() -> None:
 
     for stream, shown in ((io.StringIO(), "a\x1b[31m\r\n"), (Screen(), "a\\x1b[31m\n")):
         with redirect_stdout(stream), guarded_streams("stdout"):
-            rows_stream().write("a\x1b[31m\r\n")
+            exact_stream().write("a\x1b[31m\r\n")
         assert stream.getvalue() == shown
 
 
 def test_rows_that_cannot_be_written_are_an_error(closed_pipe: io.TextIOWrapper) -> None:
     with redirect_stdout(closed_pipe), guarded_streams("stdout"):
-        rows = rows_stream()
+        rows = exact_stream()
         rows.write("a row\n")
         with pytest.raises(BrokenPipeError):
             rows.flush()
     if Path("/dev/full").exists():
         with open("/dev/full", "w") as full, redirect_stdout(full), guarded_streams("stdout"):
-            rows = rows_stream()
+            rows = exact_stream()
             rows.write("a row\n")
             with pytest.raises(ResourceError, match="standard output cannot be written: No space left on device"):
                 rows.flush()

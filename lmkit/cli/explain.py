@@ -10,7 +10,7 @@ from lmkit.cli.arguments import split_arguments
 from lmkit.errors import UsageError
 from lmkit.plugins import installed_plugins
 from lmkit.recipe.explain import explained, inside, rendered, setting_at
-from lmkit.terminal import print_json
+from lmkit.terminal import exact_stream, print_json
 
 
 def explain_command(path: Path, arguments: Sequence[str], as_json: bool) -> None:
@@ -26,7 +26,7 @@ def explain_command(path: Path, arguments: Sequence[str], as_json: bool) -> None
         found = [{"key": ".".join(map(str, line.path)), "value": line.value, "source": line.source} for line in lines]
         print_json(found)
         return
-    print(rendered(lines))
+    exact_stream().write(f"{rendered(lines)}\n")
     setting = setting_at(loaded.recipe, keys[0]) if keys and len(lines) == 1 else None
     if setting is not None:
         print(f"\n{keys[0]}: {setting.type}; {setting.default}\n{setting.words}".replace("`", ""))

@@ -757,6 +757,7 @@ def main() -> None:
 def _run_command() -> int:
     """Run the command that was typed; its exit code."""
     from lmkit.errors import LmkitError, bounded
+    from lmkit.terminal import ReaderGoneError
 
     try:
         os.getcwd()
@@ -769,6 +770,8 @@ def _run_command() -> int:
     except LmkitError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except ReaderGoneError:
+        return 0
     except SystemExit as end:
         if end.code == STOPPED:  # typer makes that of Ctrl-C, and says nothing
             print("stopped", file=sys.stderr)

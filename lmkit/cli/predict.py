@@ -19,7 +19,7 @@ from lmkit.console import open_console
 from lmkit.data.writing import Form, form_of, write_stream, write_tables
 from lmkit.errors import DataError, LmkitError, StoppedError, UsageError
 from lmkit.run.progress import LiveProgress, NoProgress, Position, Progress
-from lmkit.terminal import print_json, rows_stream
+from lmkit.terminal import exact_stream, print_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,7 +92,7 @@ def _predict(
             for rows in told.noted(answered):
                 open_console().print(answer_table(rows.table))
         else:
-            write_stream(rows_stream(), (rows.table for rows in told.noted(answered)), written)
+            write_stream(exact_stream(), (rows.table for rows in told.noted(answered)), written)
         told.say()
     except BrokenPipeError:  # whoever read the answers has enough of them
         sys.stdout.flush()  # which finds the same, and drops what is left

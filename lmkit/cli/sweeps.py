@@ -26,7 +26,7 @@ from lmkit.records.lease import alive
 from lmkit.records.store import runs_folder
 from lmkit.sweep.folder import list_sweeps
 from lmkit.sweep.trials import Trial, best_trials
-from lmkit.terminal import print_json
+from lmkit.terminal import exact_stream, print_json
 
 if TYPE_CHECKING:
     from lmkit.sweep.standing import Standing
@@ -100,7 +100,7 @@ def best_command(name: str, runs: Path | None, output: Path | None) -> None:
     told = _best_in_words(sweep, best)
     text = f"# The best of sweep {name}: {told}.\n{dump_document(recipe)}"
     if output is None:
-        print(text, end="")
+        exact_stream().write(text)
         return
     write_text(output, text)
     print(f"{output}: {told}")
