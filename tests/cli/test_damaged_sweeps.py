@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import platform
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from lmkit.api import read_sweep
 from lmkit.api.sweeping import SweepResult, open_sweep
 from lmkit.cli.sweeps import best_command, list_command, show_command, tell_sweep
 from lmkit.errors import LmkitError, UsageError
+from lmkit.records.lease import take_lease
 from lmkit.sweep.folder import begin_sweep, spec_of
 from lmkit.sweep.journal import Journal
 from tests.cli.test_damaged_runs import Damage, damages, wrong_values
@@ -167,6 +169,7 @@ def questions(runs: Path) -> dict[str, Callable[[], object]]:
         "tell": lambda: tell_sweep(open_sweep("swept", runs), Console(file=io.StringIO())),
         "go on": lambda: begin_sweep(runs / "sweeps" / "swept", spec_of(read_sweep(runs.parent / "swept.yaml"))),
         "append": lambda: Journal(runs / "sweeps" / "swept").close(),
+        "lease": lambda: take_lease(runs / "sweeps" / "swept", "sweep").close(),
         "winners": lambda: SweepResult(runs / "sweeps" / "swept").winners(),
     }
 
@@ -209,6 +212,30 @@ def wrong_lines(folder: Path) -> Iterator[Damage]:
     (folder / "line.json").unlink()
 
 
+def others() -> Iterator[Damage]:
+    """Damages of what a sweep's folder has beside its own files."""
+    yield from (Damage(name, "a file") for name in ("runs", "work"))
+    yield from (Damage(name, "a folder") for name in ("lease", "report.html"))
+    yield Damage("lease", "a link to itself")
+    process = {"host": platform.node(), "id": 1, "began": "x"}
+    owners = [_lease(process, key, value) for key in process for value in ODD]
+    for text in (b"", b"x", b"[" * 100_000, b"[1]\n", *owners):
+        yield Damage("lease", f"{text!r:.40}", text)
+
+
+ODD: tuple[Any, ...] = (None, [], {}, -1, "\0", True, 1.5)
+
+
+def _lease(process: dict[str, Any], key: str, value: Any) -> bytes:
+    return json.dumps(process | {key: value}).encode() + b"\n"
+
+
+def test_what_lies_beside_a_sweeps_files_may_be_damaged_too(runs: Path) -> None:
+    some = [*others()][:5] + random.Random(0).sample([*others()], 3)
+
+    assert [line for damage in some for line in wrong(runs, damage)] == []
+
+
 @pytest.fixture
 def every(runs: Path) -> list[Damage]:
     folder = runs / "sweeps" / "swept"
@@ -216,7 +243,7 @@ def every(runs: Path) -> list[Damage]:
         *damages(folder, FILES, random.Random(0)),
         *wrong_values(folder, ["sweep.json"]),
         *wrong_lines(folder),
-        Damage("runs", "a file"),
+        *others(),
     ]
 
 
@@ -226,7 +253,7 @@ def test_a_sweep_with_damaged_files_is_named_and_hides_no_other(runs: Path, ever
     several = [chance.sample(every, 2) for _ in range(5)]
 
     assert [
-        line for done in [*([one] for one in chance.sample(every, 25)), *several] for line in wrong(runs, *done)
+        line for done in [*([one] for one in chance.sample(every, 15)), *several] for line in wrong(runs, *done)
     ] == []
 
 
