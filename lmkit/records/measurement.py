@@ -69,4 +69,4 @@ def measurement_path(run: Path, name: str) -> Path:
 def write_measurement(run: Path, measurement: Measurement) -> None:
     """Keep the measurement under the run's `measurements/`; how it was asked for is redacted."""
     told = redacted_value(measurement.model_dump(mode="json", include={"data", "overrides"}), "records")
-    write_json(measurement_path(run, measurement.name), measurement.model_dump(mode="json") | told)
+    write_json(measurement_path(run, measurement.name), measurement.model_dump(mode="json") | told, checked=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytorch_lightning as pl
 
 from lmkit.data.batching import Collation, MeasuringBatches, measuring_loader
@@ -18,6 +17,7 @@ from lmkit.kinds.data import Split
 from lmkit.kinds.metric import PREDICTION, Columns
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import write_atomic
+from lmkit.records.predictions import write_predictions_file
 from lmkit.records.record import Interval, SplitResult
 from lmkit.records.store import PREDICTIONS
 from lmkit.run.group import Member
@@ -108,7 +108,7 @@ def write_predictions(path: Path, rows: pa.Table, references: Sequence[Any], mea
     values = {PREDICTION: answers[PREDICTION], "reference": list(references), **answers}
     table = pa.table({ROW: rows[ROW], **{name: answer_column(name, its) for name, its in values.items()}})
     refuse_secrets(table, f"the predictions of {path.stem}")
-    write_atomic(path, lambda temporary: pq.write_table(table, temporary))
+    write_atomic(path, lambda temporary: write_predictions_file(table, temporary))
 
 
 def _write_nothing(step: int, epoch: int, stage: str, values: Mapping[str, float]) -> None:

@@ -77,6 +77,7 @@ def read_events(folder: Path) -> Iterator[dict[str, Any]]:
             _check_event(event)
         except ValueError as cause:
             raise _damaged(path, number, str(cause)) from cause
+        event.pop(CHECK, None)
         yield event
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lmkit.errors import UsageError
+from lmkit.records.files import parse_checked
 from lmkit.records.record import Interval
 from lmkit.records.store import VERDICT
 
@@ -147,7 +148,10 @@ def read_study(folder: Path) -> Study:
     """The study that a run keeps. Raises UsageError where there is none, or it is damaged."""
     path = folder / VERDICT
     try:
-        return Study.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        study = Study.model_validate_json(content)
+        parse_checked(content)
+        return study
     except FileNotFoundError as cause:
         raise UsageError(f"run {folder.name} was not validated; `lmkit validate {folder.name}` does it") from cause
     except OSError as cause:
@@ -156,3 +160,5 @@ def read_study(folder: Path) -> Study:
         fault = cause.errors(include_url=False)[0]
         where = ".".join(map(str, fault["loc"]))
         raise UsageError(f"{path} is damaged, or of another lmkit: {where}: {fault['msg']}") from cause
+    except ValueError as cause:
+        raise UsageError(f"{path} is damaged: {cause}") from cause

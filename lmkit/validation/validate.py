@@ -106,8 +106,8 @@ def validate(
         seconds=round(time.perf_counter() - began, 3),
     )
     kept = study.model_dump(mode="json")
-    write_json(measurement_path(folder, new_name(folder, VALIDATE)), kept)
-    write_json(folder / VERDICT, kept)
+    write_json(measurement_path(folder, new_name(folder, VALIDATE)), kept, checked=True)
+    write_json(folder / VERDICT, kept, checked=True)
     return study
 
 

@@ -16,6 +16,7 @@ from lmkit.api import read_sweep, read_sweep_of
 from lmkit.api.sweeping import first_points
 from lmkit.cli.sweep import Options, load_for
 from lmkit.plugins import installed_plugins
+from lmkit.sweep.journal import Journal, read_events
 
 Call = Callable[..., Any]
 
@@ -217,10 +218,10 @@ def test_a_sweep_runs_shows_its_best_and_gives_it_as_a_recipe(lmkit: Call, recip
 
     for run in runs.iterdir():  # as a kill leaves it that comes before
         (run / "model").mkdir(exist_ok=True)
-    journal = runs.parent / "journal.jsonl"
-    lost = json.loads(journal.read_text().splitlines()[-1]) | {"value": None, "error": "it failed"}
-    with journal.open("a") as file:
-        file.write(json.dumps(lost) + "\n")
+    *_, last = read_events(runs.parent)
+    journal = Journal(runs.parent)
+    journal.add(**last | {"value": None, "error": "it failed"})
+    journal.close()
     line = (
         "sweep",
         recipe,
