@@ -45,9 +45,22 @@ class Catalog:
     def find(self, kind: str, name: str) -> Provided:
         """The component called `name`. Raises UnknownComponentError, which suggests the nearest name."""
         known = self._by_kind[kind]
-        if name not in known:
-            raise UnknownComponentError(kind, name, known, self.names(kind))
-        return known[name]
+        if name in known:
+            return known[name]
+        alike = [full for full in known if "/" in full and "/" in name and _same_file(full, name)]
+        if len(alike) == 1:
+            return known[alike[0]]
+        raise UnknownComponentError(kind, name, known, self.names(kind))
+
+    def short_name(self, kind: str, name: str) -> str:
+        """A component's name without its plugin, where that is enough to find it."""
+        item, plain = self.find(kind, name), _plain(name)
+        return plain if self._by_kind[kind].get(plain) is item else name
+
+    def full_name(self, kind: str, name: str) -> str:
+        """A component's name with its plugin, as `plugin/name`; a built-in's name alone."""
+        item = self.find(kind, name)
+        return _plain(name) if item.owner == BUILTIN else f"{item.owner}/{_plain(name)}"
 
     def build(self, kind: str, config: ComponentConfig, **offered: Any) -> Any:
         """The built component. Raises PluginError, which names the owner, where its builder fails or returns None."""
@@ -77,10 +90,12 @@ class UnknownComponentError(LmkitError):
     exit_code = 2
 
     def __init__(self, kind: str, name: str, known: Iterable[str], names: Sequence[str]) -> None:
-        shared = sorted(full for full in known if "/" in full and _plain(full) == name)
-        self.suggestion = None if shared else nearest(name, known)
-        if shared:
-            self.reason = f"several plugins have {kind} {name!r}; write {' or '.join(map(repr, shared))}"
+        self.shared = sorted(full for full in known if "/" in full and _plain(full) == name)
+        """The full names that are meant, where several plugins have a component of the name."""
+        self.suggestion = None if self.shared else nearest(name, known)
+        if self.shared:
+            leave = f"LMKIT_BLOCK={self.shared[-1].rpartition('/')[0]} leaves a plugin out"
+            self.reason = f"several plugins have {kind} {name!r}; write {' or '.join(map(repr, self.shared))} ({leave})"
         elif self.suggestion:
             self.reason = f"no {kind} is called {name!r}"
         else:
@@ -92,6 +107,11 @@ def listed(kind: str, names: Sequence[str], most: int = 12) -> str:
     """The names of a kind's components, or the first of many."""
     more = f" and {len(names) - most} more (`lmkit plugins show {kind}`)" if len(names) > most else ""
     return f"{', '.join(names[:most]) or 'none'}{more}"
+
+
+def _same_file(one: str, other: str) -> bool:
+    """Whether two full names are alike but for the folder of a plugin file, which names it only beside another one."""
+    return one.endswith(f"/{other}") or other.endswith(f"/{one}")
 
 
 def _plain(name: str) -> str:

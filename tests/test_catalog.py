@@ -80,7 +80,8 @@ def test_of_two_third_parties_neither_has_the_plain_name() -> None:
     assert both.names("optimizer") == ["adamw", "lmkit-lion/lion", "zoo/lion"]
     with pytest.raises(UnknownComponentError) as raised:
         both.find("optimizer", "lion")
-    assert str(raised.value) == "several plugins have optimizer 'lion'; write 'lmkit-lion/lion' or 'zoo/lion'"
+    told = "several plugins have optimizer 'lion'; write 'lmkit-lion/lion' or 'zoo/lion'"
+    assert str(raised.value) == f"{told} (LMKIT_BLOCK=zoo leaves a plugin out)"
 
 
 def test_one_name_of_two_kinds_is_no_collision() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,9 @@ from lmkit.plugins import Plugins, installed_plugins
 from lmkit.recipe.document import Node, parse_value, read_document
 from lmkit.recipe.layers import layered
 from lmkit.recipe.load import typed_recipe
+from lmkit.recipe.owners import ANSWERING, MEASURING, TRAINING
 from lmkit.recipe.schema import Recipe
+from lmkit.records.kept import name_owners
 from lmkit.records.measurement import rows_name
 from lmkit.records.metrics import check_rows, read_metrics
 from lmkit.records.predictions import read_predictions
@@ -135,7 +137,7 @@ class Run:
         """
         _check_changes(overrides, data is not None, source is not None)
         block = source if source is None or isinstance(source, str) else json.dumps(dict(source))
-        recipe = kept_recipe(self.folder, overrides, block)
+        recipe = kept_recipe(self.folder, overrides, block, without=MEASURING)
         elsewhere = _elsewhere(recipe, data, block, drop_unknown_labels)
         trained = self._trained
         with logged(self.folder, progress) as shown, network(recipe.offline):
@@ -163,7 +165,7 @@ class Run:
                 raise UsageError(
                     f"{override}: a run is validated as it is; what can change is {', '.join(VALIDATED_BY)}"
                 )
-        recipe, record, trained = kept_recipe(self.folder, overrides), self.record, self._trained
+        recipe, record, trained = kept_recipe(self.folder, overrides, without=TRAINING), self.record, self._trained
         base, content = Path(record.provenance.get("base", self.folder)), record.data.get("content")
         with logged(self.folder, progress) as shown, network(recipe.offline):
             from lmkit.validation.validate import validate
@@ -182,6 +184,11 @@ class Run:
         return kept_recipe(self.folder)
 
     @cached_property
+    def answering_recipe(self) -> Recipe:
+        """The recipe as far as an answer needs it. Optimizer, scheduler, metrics and trackers may be missing."""
+        return kept_recipe(self.folder, without=ANSWERING)
+
+    @cached_property
     def _trained(self) -> TrainedModel:
         return _open_trained(self.folder)
 
@@ -191,24 +198,30 @@ UNTRAINED = ("train.monitor=null", "train.early_stopping=null")
 
 
 def kept_recipe(
-    folder: Path, overrides: Sequence[str] = (), source: str | None = None, *, untrained: bool = True
+    folder: Path,
+    overrides: Sequence[str] = (),
+    source: str | None = None,
+    *,
+    untrained: bool = True,
+    without: Collection[str] = (),
 ) -> Recipe:
     """The recipe that a run keeps, with what is changed: overrides, or its data block for another.
 
-    With changes it is only measured by it, unless `untrained` is false.
+    With changes it is only measured by it, unless `untrained` is false. Components under keys in `without` may be
+    missing.
     """
     plugins = installed_plugins()
     faults: list[Fault] = []
     changes = list(overrides)
     if changes or source:
         changes = [*(UNTRAINED if untrained else ()), *(["evaluate.splits=[]"] if source else []), *changes]
-    tree = layered(folder / RECIPE, changes, faults)
+    tree = name_owners(layered(folder / RECIPE, changes, faults), folder, plugins.catalog)
     if source is not None and isinstance(tree.value, dict):
         kept = {key: node for key, node in tree.value.items() if key != "validate"}  # which judges the run's own rows
         tree = Node(kept | {"data": parse_value(source, "--source")}, tree.place, tree.key_places)
     try:
         with redirect_stdout(sys.stderr):
-            return typed_recipe(tree, plugins.catalog, faults)
+            return typed_recipe(tree, plugins.catalog, faults, without=without)
     except RecipeError as error:
         raise _with_missing_plugins(error, plugins, folder) from None
 

@@ -131,7 +131,8 @@ def find_unfinished(recipe: Recipe, base: Path | str, runs: Path | str | None = 
             continue
         kept = read_settings(folder)
         try:
-            if kept != settings and (kept or summary["state"] != "damaged"):
+            differs = changes({"settings": kept}, {"settings": settings}) if kept else summary["state"] != "damaged"
+            if differs:
                 if other is None and summary["state"] != "running" and _base(folder) == Path(base).resolve():
                     other = folder, kept
             elif _base(folder) == Path(base).resolve():

@@ -130,7 +130,7 @@ def take_through(
 
     try:
         with logged(folder, progress) as shown, network(recipe.offline):
-            write_recipe(folder, recipe.model_dump(mode="json"))
+            write_recipe(folder, recipe.model_dump(mode="json"), plugins.catalog)
             write_record(folder, record)
             if fit:
                 go()

@@ -77,7 +77,7 @@ def _predict(
 ) -> None:
     told = _Told()
     try:
-        recipe = run.recipe
+        recipe = run.answering_recipe
         named = _named(columns, recipe)
         written = form_of(output, form)
         if file is not None and output is not None and output.exists() and output.samefile(file):

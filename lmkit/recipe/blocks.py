@@ -104,7 +104,8 @@ class BlockReader:
             self._fault(error.place, path, str(error), CORE)
             return None
         # The literal is the component's own name; a third party's may have been reached as dist/name.
-        return config.model_copy(update={"use": use.value}) if config.use != use.value else config
+        name = self.catalog.short_name(kind, use.value)
+        return config.model_copy(update={"use": name}) if config.use != name else config
 
     def _no_use(self, kind: str, node: Node, path: Path) -> None:
         """Tell of a component without a name: one that is misspelt, or none at all."""

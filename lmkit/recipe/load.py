@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,20 +36,25 @@ def load(path: Path, overrides: Sequence[str], catalog: Catalog) -> Loaded:
     return read_tree(layered(path, overrides, faults), catalog, path.parent, faults)
 
 
-def typed_recipe(tree: Node, catalog: Catalog, faults: Sequence[Fault] = ()) -> Recipe:
+def typed_recipe(
+    tree: Node, catalog: Catalog, faults: Sequence[Fault] = (), *, without: Collection[str] = ()
+) -> Recipe:
     """The tree as a recipe, every block checked by the one settings class its `use` names.
 
-    Raises RecipeError with every fault found, those of `faults`, found before, among them.
+    A component under a key in `without` that cannot be read is left out. Raises RecipeError with every fault found,
+    those of `faults`, found before, among them.
     """
-    return read_tree(tree, catalog, None, list(faults)).recipe
+    return read_tree(tree, catalog, None, list(faults), without).recipe
 
 
-def read_tree(tree: Node, catalog: Catalog, folder: Path | None, faults: list[Fault]) -> Loaded:
+def read_tree(
+    tree: Node, catalog: Catalog, folder: Path | None, faults: list[Fault], without: Collection[str] = ()
+) -> Loaded:
     """The tree of a recipe that lies in `folder`, typed. Raises RecipeError with every fault found."""
     if not isinstance(tree.value, dict):
         raise RecipeError([*faults, Fault(tree.place, "", "a recipe is a mapping of keys to settings", owner=CORE)])
     reader = RecipeReader(tree, catalog, folder, faults)
-    recipe = reader.read()
+    recipe = reader.read(without)
     if recipe is None or reader.faults:
         raise RecipeError(ordered(reader.told()), ordered(reader.notices))
     return Loaded(recipe, reader.tree, tuple(ordered(reader.notices)))

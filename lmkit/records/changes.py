@@ -80,12 +80,22 @@ def used_plugins(recipe: Recipe, plugins: Plugins) -> list[Plugin]:
 def _settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
     """Of a block whose component is another one, only that; its other settings are of different things."""
     keys = [*then, *(key for key in now if key not in then)]
-    others = [key.removesuffix("use") for key in keys if key.endswith(".use") and then.get(key) != now.get(key)]
+    uses = [key for key in keys if key.endswith(".use")]
+    others = [key.removesuffix("use") for key in uses if not same_component(then.get(key), now.get(key))]
     for key in keys:
         before, after = then.get(key), now.get(key)
+        if key.endswith(".use") and same_component(before, after):
+            continue
         replaced = any(key.startswith(other) and key != f"{other}use" for other in others)
         if before != after and not replaced and not _is_empty(key, before, now) and not _is_empty(key, after, then):
             yield Change(key, before, after)
+
+
+def same_component(before: Any, after: Any) -> bool:
+    """Whether two names are one component's: with its plugin, or without."""
+    if before == after or not isinstance(before, str) or not isinstance(after, str):
+        return bool(before == after)
+    return after.endswith(f"/{before}") or before.endswith(f"/{after}")
 
 
 def _is_empty(key: str, value: Any, other: Mapping[str, Any]) -> bool:

@@ -23,6 +23,7 @@ from lmkit.records.process import lives
 from lmkit.redaction import redacted, redacted_value
 
 if TYPE_CHECKING:
+    from lmkit.catalog import Catalog
     from lmkit.records.record import RunRecord
 
 RECORD = "record.json"
@@ -132,11 +133,15 @@ def _unbegun(folder: Path) -> str:
     return f"run {folder.name} ended before it came to its record: nothing was done yet; run it again"
 
 
-def write_recipe(folder: Path, recipe: Mapping[str, Any]) -> None:
-    """Keep the complete recipe, and its settings by dotted keys, which listings read a hundred times faster."""
-    from lmkit.recipe.document import dump_document
+def write_recipe(folder: Path, recipe: Mapping[str, Any], catalog: Catalog | None = None) -> None:
+    """Keep the complete recipe, and its settings by dotted keys, which listings read a hundred times faster.
 
-    write_text(folder / RECIPE, dump_document(dict(recipe)))
+    With a catalog, the recipe names the components of third parties with their plugins.
+    """
+    from lmkit.recipe.document import dump_document
+    from lmkit.recipe.owners import with_owners
+
+    write_text(folder / RECIPE, dump_document(with_owners(recipe, catalog) if catalog else dict(recipe)))
     write_json(folder / SETTINGS, flat(recipe))
 
 

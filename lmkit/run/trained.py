@@ -23,13 +23,13 @@ from lmkit.kinds.model import Batch
 from lmkit.kinds.task import Predictions, Task
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.plugins import Plugins
-from lmkit.recipe.document import read_document
 from lmkit.recipe.environment import resolved
-from lmkit.recipe.load import typed_recipe
+from lmkit.recipe.owners import ANSWERING
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import read_json
+from lmkit.records.kept import read_kept_recipe
 from lmkit.records.record import RunRecord
-from lmkit.records.store import MODEL, RECIPE, read_record
+from lmkit.records.store import MODEL, read_record
 from lmkit.run.memory import memory_errors
 from lmkit.run.numbers import lost_rows, lost_weights
 from lmkit.run.parts import build_forward, build_model, build_task, paddings
@@ -77,7 +77,7 @@ def open_trained(folder: Path, plugins: Plugins) -> TrainedModel:
     saved = folder / MODEL
     if not saved.is_dir():
         raise UsageError(_no_model(record))
-    recipe = typed_recipe(read_document(folder / RECIPE), plugins.catalog)
+    recipe = read_kept_recipe(folder, plugins.catalog, without=ANSWERING)
     labels = _read(saved / LABELS, _labels)
     tokenizer = _read(saved, Tokenizer.load)
     target_tokenizer = _read(saved / TARGET, Tokenizer.load) if (saved / TARGET).is_dir() else tokenizer

@@ -16,12 +16,12 @@ from typing import IO, NoReturn
 from lmkit.errors import ResourceError
 from lmkit.kinds.tracker import Tracker
 from lmkit.plugins import installed_plugins
-from lmkit.recipe.document import read_document
 from lmkit.recipe.environment import resolved
-from lmkit.recipe.load import typed_recipe
+from lmkit.recipe.owners import ANSWERING
 from lmkit.records.accounts import Account, read_accounts, reopen_accounts, write_account
 from lmkit.records.files import disk_errors
-from lmkit.records.store import RECIPE, TRACKERS, read_record
+from lmkit.records.kept import read_kept_recipe
+from lmkit.records.store import TRACKERS, read_record
 from lmkit.workers.answered import AnsweredTracker
 from lmkit.workers.feeding import PATIENCE, POLL, cause_of, feed_trackers
 
@@ -185,7 +185,7 @@ def lock_trackers(run_folder: Path) -> IO[str] | None:
 def build_trackers(run_folder: Path, *, insist: bool = False) -> list[tuple[str, Tracker]]:
     """The recipe's trackers by name; one that cannot be built is told in its account."""
     catalog = installed_plugins().catalog
-    recipe = resolved(typed_recipe(read_document(run_folder / RECIPE), catalog))
+    recipe = resolved(read_kept_recipe(run_folder, catalog, without=ANSWERING - {"trackers"}))
     folder = Path(read_record(run_folder).provenance.get("base", "."))
     configs = {config.use.replace("/", "-"): config for config in recipe.trackers}
     for name in configs:  # before anything can end this process

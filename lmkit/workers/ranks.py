@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING
 from lmkit.answering import lost_another
 from lmkit.errors import InterruptedRunError, LmkitError, ResourceError, TrainingError
 from lmkit.plugins import installed_plugins
-from lmkit.recipe.document import read_document
-from lmkit.recipe.load import typed_recipe
-from lmkit.records.store import RECIPE, read_record
+from lmkit.records.kept import read_kept_recipe
+from lmkit.records.store import read_record
 from lmkit.run.facts import Facts
 from lmkit.run.launchers import without_ranks
 from lmkit.run.stopping import SIGNALS
@@ -167,7 +166,7 @@ def run_rank(run_folder: str, rank: str, port: str) -> int:
 
     folder = Path(run_folder)
     plugins = installed_plugins()
-    recipe = typed_recipe(read_document(folder / RECIPE), plugins.catalog)
+    recipe = read_kept_recipe(folder, plugins.catalog)
     record = read_record(folder)
     base, facts = Path(record.provenance["base"]), Facts(decisions=dict(record.decisions))
     join = partial(joined, port=int(port))

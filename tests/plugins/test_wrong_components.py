@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from lmkit import load_recipe, run_recipe
+from lmkit import load_recipe, open_run, run_recipe
 from lmkit.api.reading import read_sweep_of
 from lmkit.cli.main import main
-from lmkit.errors import DataError, PluginError
+from lmkit.errors import DataError, PluginError, RecipeError
 from lmkit.kinds.search import History
 from lmkit.plugins import installed_plugins
 from lmkit.plugins.installed import add_plugin_file
@@ -628,6 +628,29 @@ def test_an_error_at_an_answer_is_reported_and_logged_with_its_traceback(
     )
     assert "Traceback" in verbose and verbose.endswith(plain)
     assert 'raise TypeError("not today")' in (finished / "log.txt").read_text()
+
+
+def test_a_run_answers_and_is_measured_without_the_plugins_that_only_trained_it(
+    plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"text": f"a {word} film {n}", "label": word} for n in range(20) for word in ("good", "bad")]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    overrides = ["data={use: jsonl, path: rows.jsonl}", "transforms=[]", "task=text-classification"]
+    overrides += ["tokenizer=whitespace", "model={use: lstm, width: 8, hidden: 8}", "metrics=[accuracy, wrong-metric]"]
+    recipe = load_recipe(plugin.with_suffix(".yaml"), [*overrides, "train.monitor=wrong_metric"])
+    finished = run_recipe(recipe, base=tmp_path, runs=tmp_path / "runs")
+    monkeypatch.setenv("LMKIT_PLUGINS", "")
+
+    again = open_run(finished.id, tmp_path / "runs")
+
+    assert set(again.predict(["a good film"])["prediction"].to_pylist()) <= {"good", "bad"}
+    measured = again.evaluate(overrides=["metrics=[accuracy]"])
+    assert (
+        measured.results["test"].measures["accuracy"].value
+        == finished.record.results["test"].measures["accuracy"].value
+    )
+    with pytest.raises(RecipeError, match="no metric is called 'wrong.py/wrong-metric'"):
+        again.evaluate()
 
 
 @pytest.mark.parametrize(
