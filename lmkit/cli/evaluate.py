@@ -60,5 +60,5 @@ def evaluate_command(
         console.print(f"left out: {count:,} with {label!r}, which the model does not know")
     for split, count in measurement.cut.items():
         if count:
-            console.print(f"{split}: {count:,} longer than task.max_length, beyond which nothing was read")
+            console.print(f"{split}: {count:,} longer than the model reads; the rest of them was cut off")
     console.print(f"\n{path}", soft_wrap=True)

@@ -33,6 +33,9 @@ AT_ONCE = 8192
 CHUNK = 1 << 16
 """Bytes of standard input that are answered together, where so many have come."""
 
+MOST_PLACES = 5
+"""Rows whose numbers a line names."""
+
 STANDARD_INPUT = "standard input"
 
 
@@ -197,6 +200,7 @@ class _Told:
     rows: int = 0
     empty: list[int] = field(default_factory=list)
     cut: int = 0
+    first_cut: list[int] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
     progress: Progress = field(default_factory=NoProgress)
     notes: list[str] = field(default_factory=list)
@@ -214,8 +218,10 @@ class _Told:
         began = time.monotonic()
         for rows in answered:
             self.empty += [self.rows + row for row in rows.empty]
+            if len(self.first_cut) <= MOST_PLACES:
+                self.first_cut += [self.rows + row for row in rows.cut[: MOST_PLACES + 1]]
             self.rows += rows.table.num_rows
-            self.cut += rows.cut
+            self.cut += len(rows.cut)
             if "probability" in rows.table.column_names:
                 self.answers.update(rows.table["prediction"].to_pylist())
             rate = self.rows / max(time.monotonic() - began, 1e-9)
@@ -227,17 +233,19 @@ class _Told:
         return f" ({', '.join(shown)})" if shown else ""
 
     def say(self) -> None:
-        """Print what was noticed in the file, which rows say nothing, and how many were cut."""
-        from lmkit.data.ledger import FIRST
-
+        """Print what was noticed in the file, which rows say nothing, and which were cut."""
         for note in self.notes:
             print(note, file=sys.stderr)
         if self.empty:
-            more = ", …" if len(self.empty) > FIRST else ""
-            places = f"{', '.join(map(str, self.empty[:FIRST]))}{more}"
-            self._warn(len(self.empty), f"without any text, answered all the same ({places}, counted from 0)")
+            self._warn(len(self.empty), f"without any text, answered all the same ({_places(self.empty)})")
         if self.cut:
-            self._warn(self.cut, "longer than task.max_length, beyond which nothing was read")
+            self._warn(self.cut, f"longer than the model reads, and cut off there ({_places(self.first_cut)})")
 
     def _warn(self, count: int, what: str) -> None:
         print(f"{count:,} row{'' if count == 1 else 's'} {what}", file=sys.stderr)
+
+
+def _places(rows: Sequence[int]) -> str:
+    """The first few of some rows' numbers."""
+    more = ", …" if len(rows) > MOST_PLACES else ""
+    return f"{', '.join(map(str, rows[:MOST_PLACES]))}{more}, counted from 0"

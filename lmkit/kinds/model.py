@@ -8,7 +8,8 @@ A model for a sequence-to-sequence head also has `encode(batch) -> cache` and `s
 so that text can be generated token by token. One that can recompute activations has
 `gradient_checkpointing_enable()`. One may have `shards()`, the modules that `strategy: fsdp` divides among
 the ranks one by one, whose weights nothing but their own forward reads; by default these are the members of its
-`ModuleList`s.
+`ModuleList`s. One that reads only so many tokens of a text has their number as `positions`, or None: longer texts are
+cut there, whatever `task.max_length` says, and counted.
 
 To open a trained model again, its builder is called without training rows: `features` is None, and the saved weights
 are loaded into what it returns. A model with a file format of its own has `save(folder)`, and its builder asks for

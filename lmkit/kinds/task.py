@@ -44,7 +44,8 @@ class TaskConfig(ComponentConfig):
     """What every task's settings have in common."""
 
     max_length: Annotated[int, Field(ge=4)] = 128
-    """Tokens of one input at most, special tokens included; the rest is cut off and counted."""
+    """Tokens of one input at most, special tokens included; the rest is cut off and counted. Where the model reads
+    fewer (BERT's 512 positions), texts are cut there, and a line says so."""
 
     columns: ClassVar[tuple[Column, ...]] = ()
     """The columns the task reads."""

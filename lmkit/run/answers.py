@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from lmkit.data.inputs import input_rows, without_text
@@ -24,8 +25,8 @@ class AnsweredRows:
     table: pa.Table
     empty: tuple[int, ...]
     """The positions of the rows without any text."""
-    cut: int
-    """How many rows were longer than the model reads."""
+    cut: tuple[int, ...]
+    """The positions of the rows that were longer than the model reads."""
 
 
 def answer_tables(
@@ -60,7 +61,7 @@ def answer_tables(
         for name, values in beside.items():
             table = table.append_column(name, values)
         refuse_secrets(table, where)
-        yield AnsweredRows(table, without_text(inputs), int((answers.cut > 0).sum()))
+        yield AnsweredRows(table, without_text(inputs), tuple(np.flatnonzero(answers.cut).tolist()))
 
 
 def spans_in(tags: Sequence[str], words: Sequence[str]) -> list[dict[str, Any]]:

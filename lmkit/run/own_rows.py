@@ -12,6 +12,7 @@ from lmkit.data.cached_rows import cached_rows
 from lmkit.data.columns import ROW
 from lmkit.data.features import prepare_features
 from lmkit.data.prepare import SOURCE, Rows, Tables, build_source, read_rows
+from lmkit.run.parts import cut_to_positions
 from lmkit.run.trained import TrainedModel
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ def own_rows(recipe: Recipe, base: Path, trained: TrainedModel, plugins: Plugins
         return rows
     tokenizers = (trained.tokenizer, trained.target_tokenizer)
     return prepare_features(
-        recipe, rows, trained.task, *tokenizers, owner=plugins.provider("task", recipe.task.use)
+        cut_to_positions(recipe, trained.model),
+        rows,
+        trained.task,
+        *tokenizers,
+        owner=plugins.provider("task", recipe.task.use),
     ).rows
 
 

@@ -161,6 +161,14 @@ def build_task(
     return AnsweredTask(task, catalog.answering("task", recipe.task.use))
 
 
+def cut_to_positions(recipe: Recipe, model: nn.Module) -> Recipe:
+    """The recipe with no more tokens of a text than the model reads: its `positions`, where it has such a limit."""
+    positions = getattr(model, "positions", None)
+    if not isinstance(positions, int) or positions >= recipe.task.max_length:
+        return recipe
+    return recipe.model_copy(update={"task": recipe.task.model_copy(update={"max_length": positions})})
+
+
 def build_forward(recipe: Recipe, task: Task, catalog: Catalog) -> Forward:
     """How the recipe's model is called."""
     return Forward(task.head, catalog.answering("model", recipe.model.use))

@@ -28,7 +28,15 @@ from lmkit.run.checkpoints import close_checkpoints
 from lmkit.run.evaluate import evaluate
 from lmkit.run.facts import Facts
 from lmkit.run.learner import WriteRow
-from lmkit.run.parts import Parts, build_data, build_forward, build_metrics, build_model, build_task
+from lmkit.run.parts import (
+    Parts,
+    build_data,
+    build_forward,
+    build_metrics,
+    build_model,
+    build_task,
+    cut_to_positions,
+)
 from lmkit.run.progress import Position, Progress
 from lmkit.run.save import save_model
 from lmkit.run.speed import (
@@ -83,6 +91,12 @@ def run_stages(
         progress.show(Position("tokenise, build the model"))
         trained = folder / MODEL if facts.training else None
         parts = _build(recipe, rows, base, plugins, hardware, trained)
+        if (cut := cut_to_positions(recipe, parts.model)) is not recipe:
+            wanted, read = recipe.task.max_length, cut.task.max_length
+            logger.warning(
+                "the model reads %d tokens of a text: texts are cut there, not at max_length %d", read, wanted
+            )
+            recipe, parts = cut, _build(cut, rows, base, plugins, hardware, trained)
         for line in parts.data.ledger.lines():
             progress.say(line)
         found = _data_facts(parts)

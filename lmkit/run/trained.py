@@ -32,7 +32,7 @@ from lmkit.records.record import RunRecord
 from lmkit.records.store import MODEL, read_record
 from lmkit.run.memory import memory_errors
 from lmkit.run.numbers import lost_rows, lost_weights
-from lmkit.run.parts import build_forward, build_model, build_task, paddings
+from lmkit.run.parts import build_forward, build_model, build_task, cut_to_positions, paddings
 from lmkit.run.progress import NoProgress, Position, Progress
 from lmkit.run.save import LABELS, TARGET, WEIGHTS
 from lmkit.run.speed import Hardware, choose_device, choose_precision, choose_threads, devices_here, keep_memory
@@ -46,6 +46,7 @@ class TrainedModel:
     """A finished run's model with what it needs to answer, as the run left them."""
 
     recipe: Recipe
+    """As the run has it, with no more tokens of a text than the model reads."""
     task: Task
     tokenizer: Tokenizer
     target_tokenizer: Tokenizer
@@ -99,6 +100,9 @@ def open_trained(folder: Path, plugins: Plugins) -> TrainedModel:
         raise UsageError(
             f"this run's model is of no use: its weights hold NaN or infinity ({', '.join(lost[:3])}). Train it again"
         )
+    if (cut := cut_to_positions(built, model)) is not built:
+        recipe, built = cut_to_positions(recipe, model), cut
+        task = build_task(built, labels, tokenizers, plugins.catalog)
     model = model.to(hardware.device).eval()
     forward = build_forward(built, task, plugins.catalog)
     return TrainedModel(recipe, task, *tokenizers, model, labels, transforms, hardware, forward)

@@ -248,7 +248,7 @@ def test_what_cannot_be_answered_is_told_with_a_way_out(
 def test_texts_that_are_longer_than_the_model_reads_are_told(predict: Command) -> None:
     result = predict("labels", "a joy " * 300, "a joy")
 
-    assert result.err == "1 row longer than task.max_length, beyond which nothing was read\n"
+    assert result.err == "1 row longer than the model reads, and cut off there (0, counted from 0)\n"
 
 
 @pytest.fixture

@@ -229,3 +229,32 @@ def test_a_folder_without_weights_is_told(weights: Path) -> None:
 
     with pytest.raises(DataError, match="holds no model that transformers can load"):
         pretrained_model(weights, SequenceHead(("a", "b")))
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["positions of the weights", "positions of a model of ours"])
+def test_texts_are_cut_where_the_positions_of_the_model_end(
+    own: bool,
+    recipe_file: Path,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from lmkit.builtin.models.transformer_encoder import TransformerEncoder
+
+    changes = ["task.max_length=64", "train.epochs=1"]
+    if own:
+        monkeypatch.setattr(TransformerEncoder, "positions", 8, raising=False)
+        changes.append("model={use: transformer-encoder, layers: 1, width: 32, heads: 2}")
+    else:
+        config = BertConfig.from_pretrained(weights)
+        config.max_position_embeddings = 8
+        BertForSequenceClassification(config).bert.save_pretrained(weights)
+
+    run = run_recipe(load_recipe(recipe_file, changes), base=recipe_file.parent)
+
+    ledger = json.loads((run.folder / "ledger.json").read_text())
+    long = [entry for entry in ledger["entries"] if entry["reason"] == "too long"]
+    assert sum(entry["rows"] for entry in long) == 160 and all(entry["tokens"] for entry in long)
+    cut, whole = run.predict(
+        ["warm and witty and moving film", "warm and witty and moving film to joy " * 9]
+    ).to_pylist()
+    assert cut["logits"] == pytest.approx(whole["logits"], abs=1e-6)
