@@ -161,19 +161,26 @@ class Positions(Sampler[tuple[int, int]]):
 
 
 class MeasuringBatches(Dataset[Batch]):
-    """The batches of a split that is measured; each row is in one of them."""
+    """The batches of a split that is measured; each row is in one of them.
+
+    A rank for which there is none has one of another rank, with an infinite window: it adds nothing. Lightning would
+    leave out the validation there, for whose end the other ranks wait.
+    """
 
     def __init__(self, collation: Collation, batch_size: int, rank: int = 0, world: int = 1) -> None:
         self.collation = collation
         lengths = collation.lengths
         share = max(1, len(lengths) // world)  # so that each rank has some
-        self.plan = measuring_plan(lengths, min(batch_size, share))[rank::world]
+        plan = measuring_plan(lengths, min(batch_size, share))
+        self.plan = plan[rank::world] or plan[:1]
+        self.adds = rank < len(plan)
 
     def __len__(self) -> int:
         return len(self.plan)
 
     def __getitem__(self, number: int) -> Batch:
-        return self.collation.batch(self.plan[number])
+        batch = self.collation.batch(self.plan[number])
+        return batch if self.adds else batch | {WINDOW: torch.tensor(float("inf"))}
 
 
 def training_loader(batches: TrainingBatches, workers: int, begin: tuple[int, int] = (0, 0)) -> DataLoader[Batch]:

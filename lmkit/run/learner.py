@@ -239,8 +239,11 @@ class Learner(pl.LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         self.shape = tuple(batch["input_ids"].shape)  # type: ignore[assignment]
         output = self._output(batch)
-        self._measured_loss.append(self.task.loss(output, batch).detach())
+        loss = self.task.loss(output, batch).detach()
         predictions = self.task.predict(self.model, output, batch)
+        if WINDOW in batch:  # another rank measures these rows; of a sharded model, all ranks compute the same parts
+            return
+        self._measured_loss.append(loss)
         self._gathered.append((batch[ROWS].tolist(), predictions))
 
     def on_validation_epoch_end(self) -> None:

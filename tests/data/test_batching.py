@@ -309,11 +309,10 @@ def test_gradients_of_each_window_equal_those_of_one_big_batch(world: int, accum
 def test_each_row_is_measured_on_one_rank(lengths: list[int], size: int, world: int) -> None:
     ranks = [MeasuringBatches(collation(lengths), size, rank, world) for rank in range(world)]
 
-    rows = [row for batches in ranks for number in range(len(batches)) for row in batches[number][ROWS].tolist()]
-
+    given = [batches[number] for batches in ranks for number in range(len(batches))]
+    rows = [row for batch in given if WINDOW not in batch for row in batch[ROWS].tolist()]
     assert sorted(rows) == list(range(len(lengths)))
-    if len(lengths) >= world:
-        assert all(len(batches) > 0 for batches in ranks)
+    assert all(len(batches) > 0 for batches in ranks)  # Lightning leaves out the validation of a rank without any
 
 
 # -- loaders

@@ -115,6 +115,21 @@ def test_two_ranks_train_like_one_process_with_batches_twice_as_large(translatin
     assert not {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "NODE_RANK", "LOCAL_RANK"} & set(os.environ)
 
 
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.long)])
+def test_a_rank_without_rows_has_nothing_to_add(translating: Path, strategy: str) -> None:
+    rows = (translating.parent / "texts.jsonl").read_text().splitlines(keepends=True)
+    for name, part in (("train", rows[:29]), ("validation", rows[29:30]), ("test", rows[30:31])):
+        (translating.parent / f"{name}.jsonl").write_text("".join(part))
+    split = "path: texts.jsonl, split: {train: 0.6, validation: 0.2, test: 0.2}"
+    files = "files: {train: train.jsonl, validation: validation.jsonl, test: test.jsonl}"
+    translating.write_text(translating.read_text().replace(split, files))
+
+    one = run(translating, "train.batch_size=28")  # of an epoch's two batches, the second has one row
+    two = run(translating, "train.batch_size=14", "train.devices=2", f"train.strategy={strategy}")
+
+    assert_alike(one, two)
+
+
 @pytest.mark.long
 def test_three_ranks_that_accumulate_train_like_one_process_where_each_token_weighs_the_same(tagging: Path) -> None:
     one = run(tagging, "train.batch_size=24")
