@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 
-SELDOM = 50_000
+SELDOM = 200_000
 """New objects after which garbage is looked for."""
 
 USUAL = (700, 10, 10)
