@@ -82,7 +82,7 @@ class _Undefined:
 @pytest.mark.parametrize("split", ["validation", "test", "rows.csv"])
 def test_a_metric_without_a_value_is_no_result_of_any_split(value: float, split: str) -> None:
     metric = NamedMetric("skill", ("skill", "bias"), _Undefined(value))
-    learner = Learner(nn.Linear(1, 1), cast("Any", None), [metric], {}, {}, lambda *_: None, 1)
+    learner = Learner(nn.Linear(1, 1), cast("Any", None), cast("Any", None), [metric], {}, {}, lambda *_: None, 1)
     learner.split = split
 
     with pytest.raises(TrainingError, match=f"metric 'skill' gave {value} for skill on {split}"):
@@ -90,7 +90,7 @@ def test_a_metric_without_a_value_is_no_result_of_any_split(value: float, split:
 
 
 def test_a_loss_that_is_no_number_is_told_before_the_measures() -> None:
-    learner = Learner(nn.Linear(1, 1), cast("Any", None), [], {}, {}, lambda *_: None, 1)
+    learner = Learner(nn.Linear(1, 1), cast("Any", None), cast("Any", None), [], {}, {}, lambda *_: None, 1)
     learner.split = "test"
 
     with pytest.raises(TrainingError, match="the loss on test is NaN or infinite"):
