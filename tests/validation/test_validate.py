@@ -19,9 +19,9 @@ from lmkit.catalog import BUILTIN
 from lmkit.component import build
 from lmkit.errors import DataError, RecipeError, UsageError
 from lmkit.plugins import installed_plugins, load_plugins
+from lmkit.records.files import read_json
 from lmkit.run.trained import open_trained, predict_rows
 from lmkit.statistics.temperature import fit_temperature
-from lmkit.validation.study import Study
 
 PLUGINS = load_plugins([(BUILTIN, None, "lmkit.builtin.plugin")])
 
@@ -240,9 +240,9 @@ def test_a_run_without_a_study_or_with_a_damaged_one_says_so(run: Run) -> None:
 
 
 def test_a_study_reads_back_as_it_was_written(validated: Run) -> None:
-    text = (validated.folder / "verdict.json").read_text()
+    kept = read_json(validated.folder / "verdict.json")
 
-    assert Study.model_validate_json(text).model_dump(mode="json") == json.loads(text)
+    assert validated.study().model_dump(mode="json") == kept
 
 
 def test_what_the_model_is_asked_is_transformed_once(tmp_path: Path) -> None:
