@@ -37,7 +37,7 @@ class Config(OptimizerConfig):
 
 @hookimpl
 def provide_optimizers():
-    return [Component(Config, build="{module}.build:build")]
+    return [Component(Config, build="builtins:print")]
 '''
 )
 
@@ -57,8 +57,8 @@ SLOW = "lmkit-heavy,lmkit-sleeps"
 """What to leave out where a test need not wait for it."""
 
 
-def good(name: str, module: str = "x") -> str:
-    return GOOD.format(name=name, module=module)
+def good(name: str) -> str:
+    return GOOD.format(name=name)
 
 
 SABOTAGE = {
