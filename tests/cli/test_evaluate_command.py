@@ -14,6 +14,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, matthews_corrcoef
 
 from lmkit.api import Run
+from lmkit.records.files import read_json
 
 Command = Callable[..., Any]
 
@@ -95,7 +96,7 @@ def test_a_measurement_is_kept_with_its_predictions(copied: Callable[[str], Run]
     for printed, splits in ((first, {"test"}), (second, {"validation", "test"})):
         path = Path(printed.pop("path"))
         assert path.parent == run.folder / "measurements" and path.name.endswith("-evaluate.json")
-        assert json.loads(path.read_text()) == printed
+        assert read_json(path) == printed
         assert printed["results"].keys() == splits
         assert printed["content"] == run.record.data["content"]
         for split in splits:
