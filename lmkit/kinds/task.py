@@ -6,7 +6,7 @@ is text), `tokenizer` and `target_tokenizer`; it returns a `Task`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
@@ -114,7 +114,10 @@ class Features:
 
 
 class Task(Protocol):
-    """What is learnt. All tensors are on the model's device."""
+    """What is learnt. All tensors are on the model's device.
+
+    A task whose training minimises another loss than it measures (label smoothing) is a `SmoothedTask`.
+    """
 
     head: Head
     """What the model has to end with."""
@@ -127,7 +130,10 @@ class Task(Protocol):
         ...
 
     def loss(self, output: Output, batch: Batch) -> Tensor:
-        """The loss summed (not averaged) over the batch's items, a scalar in float32."""
+        """The loss summed (not averaged) over the batch's items, a scalar in float32.
+
+        It is what validation and evaluation measure, so it must not depend on how the model was trained.
+        """
         ...
 
     def predict(self, model: nn.Module, output: Output, batch: Batch) -> Predictions:
@@ -138,6 +144,18 @@ class Task(Protocol):
         """What the predictions are compared with, one for each row."""
         ...
 
-    def baselines(self, train: pa.Table, rows: pa.Table) -> Mapping[str, list[Any]]:
-        """Predictions of trivial methods that any model should beat, by the method's name."""
+    def baselines(self, train: pa.Table | None, rows: pa.Table) -> Mapping[str, list[Any]]:
+        """Predictions of trivial methods that any model should beat, by the method's name.
+
+        `train` is None where a finished run is measured on other rows, without its training rows. Return the methods
+        that need none.
+        """
         ...
+
+
+class SmoothedTask(Task, Protocol):
+    """A task that trains with another loss than the one it measures."""
+
+    training_loss: Callable[[Output, Batch], Tensor] | None
+    """What training minimises instead of `loss`, also summed over the batch's items. metrics.jsonl has it as
+    `train/training_loss`, and no `train/loss`. None: training minimises `loss`."""

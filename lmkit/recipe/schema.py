@@ -129,7 +129,7 @@ class TrainConfig(Settings):
     """Which weights are kept: those of the best validation by `monitor`, or the last."""
 
     validate_every: Count | None = None
-    """Optimizer steps between two validations; by default once each epoch."""
+    """Optimizer steps between two validations, which follow the multiples of it; by default once each epoch."""
 
     early_stopping: EarlyStoppingConfig | None = None
     """Ends training early by `monitor`; by default never."""

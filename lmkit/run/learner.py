@@ -46,7 +46,7 @@ class Measured:
 
 
 class Learner(pl.LightningModule):
-    """Trains by the task's loss and measures by the recipe's metrics.
+    """Trains by the task's loss, or its training loss, and measures its loss and the recipe's metrics.
 
     Losses are summed on the device and read every `log_every` steps, so that no step waits for a number.
     """
@@ -125,7 +125,7 @@ class Learner(pl.LightningModule):
         optimizer = self.trainer.optimizers[0]
         self._lr = self.moving.rate(optimizer)
         with twice_differentiable() if needs_curvature(optimizer) else nullcontext():
-            total = self.task.loss(self._output(batch), batch)
+            total = (self._smoothed_loss or self.task.loss)(self._output(batch), batch)
         count = len(batch[ROWS])
         window = float(batch[WINDOW])
         if math.isfinite(window):
@@ -217,7 +217,7 @@ class Learner(pl.LightningModule):
         elapsed = max(now - self._row_time, 1e-9)
         self.rate = examples / elapsed
         values = {
-            "train/loss": self.loss,
+            "train/training_loss" if self._smoothed_loss else "train/loss": self.loss,
             "train/lr": self._lr,
             "system/rate": self.rate,
             "system/memory_mb": _memory(self.device),
@@ -226,6 +226,11 @@ class Learner(pl.LightningModule):
             self.write_row(step, self.trainer.current_epoch, "train", values)
         self._sum, self._items = None, 0.0
         self._row_step, self._row_time, self._row_examples = step, now, self.examples
+
+    @property
+    def _smoothed_loss(self) -> Callable[[Output, Batch], Tensor] | None:
+        """What training minimises, if that is not the loss that is measured."""
+        return getattr(self.task, "training_loss", None)
 
     # -- measuring
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,10 @@ class AnsweredTask:
             raise answering.wrong(f"was built as a {type(task).__name__}, which has no method `{missing[0]}`")
         with answering:
             self.head, self.padding = task.head, task.padding
+            own = getattr(task, "training_loss", None)
+        if own is not None and not callable(own):
+            raise answering.wrong(f"has {described(own)} as its `training_loss`; expected a method or None")
+        self.training_loss = None if own is None else partial(self._checked_loss, "training_loss", own)
         if not isinstance(self.head, Head):
             raise answering.wrong(f"has {described(self.head)} as its `head`; expected a lmkit.kinds.heads.Head")
         if not isinstance(self.padding, Mapping):
@@ -55,14 +60,7 @@ class AnsweredTask:
 
     def loss(self, output: Output, batch: Batch) -> Tensor:
         """The loss summed over the batch's items, a scalar."""
-        with self._answering:
-            loss: Any = self._task.loss(output, batch)
-        if not isinstance(loss, Tensor) or loss.ndim or not loss.is_floating_point():
-            shape = f" of shape {tuple(loss.shape)} and type {loss.dtype}" if isinstance(loss, Tensor) else ""
-            raise self._wrong("loss", f"returned {described(loss)}{shape}; expected a scalar in float32")
-        if not loss.requires_grad and torch.is_grad_enabled() and output.logits.requires_grad:
-            raise self._wrong("loss", "returned a number that has no gradient; compute it from `output` with torch")
-        return loss
+        return self._checked_loss("loss", self._task.loss, output, batch)
 
     def predict(self, model: nn.Module, output: Output, batch: Batch) -> Predictions:
         """One prediction a row of the batch."""
@@ -87,7 +85,7 @@ class AnsweredTask:
             references: Any = self._task.references(rows)
         return self._checked_list("references", references, rows.num_rows)
 
-    def baselines(self, train: pa.Table, rows: pa.Table) -> Mapping[str, list[Any]]:
+    def baselines(self, train: pa.Table | None, rows: pa.Table) -> Mapping[str, list[Any]]:
         """Predictions of trivial methods, by the method's name."""
         with self._answering:
             baselines: Any = self._task.baselines(train, rows)
@@ -96,6 +94,18 @@ class AnsweredTask:
                 "baselines", f"returned {described(baselines)}; expected a mapping of name to predictions"
             )
         return {str(name): self._checked_list("baselines", its, rows.num_rows) for name, its in baselines.items()}
+
+    def _checked_loss(
+        self, method: str, compute: Callable[[Output, Batch], Any], output: Output, batch: Batch
+    ) -> Tensor:
+        with self._answering:
+            loss = compute(output, batch)
+        if not isinstance(loss, Tensor) or loss.ndim or not loss.is_floating_point():
+            shape = f" of shape {tuple(loss.shape)} and type {loss.dtype}" if isinstance(loss, Tensor) else ""
+            raise self._wrong(method, f"returned {described(loss)}{shape}; expected a scalar in float32")
+        if not loss.requires_grad and torch.is_grad_enabled() and output.logits.requires_grad:
+            raise self._wrong(method, "returned a number that has no gradient; compute it from `output` with torch")
+        return loss
 
     def _check_column(self, name: str, column: Any, rows: int) -> None:
         if not isinstance(column, Ragged | np.ndarray):

@@ -49,6 +49,7 @@ from lmkit.run.progress import Position, Progress
 from lmkit.run.sharding import Sharded, ShardedLearner, whole_state
 from lmkit.run.speed import LIGHTNING_NAMES, Hardware
 from lmkit.run.stopping import Stop
+from lmkit.run.validations import BY_STEPS, ValidateEvery
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def train(
     best = KeepBest(folder, recipe.monitor, direction, watches and recipe.train.keep == "best")
     checkpoints = Checkpoints(folder, recipe.train.checkpoint, metrics, stop, begin, lambda: best.step)
     watch = Watch(progress, recipe.monitor, steps, recipe.train.epochs)
-    callbacks = [checkpoints, best, watch, *_early_stopping(recipe)]
+    callbacks = [checkpoints, best, watch, *_early_stopping(recipe), *_validate_every(recipe)]
     trainer = _trainer(recipe, hardware, steps, callbacks, WholeFiles(begin, _stateful(recipe, catalog)))
     loader = training_loader(batches, recipe.train.workers, begin.begin if begin else (0, 0))
     validation = measuring_loader(_measuring(parts, "validation", recipe, hardware)) if watches else None
@@ -302,7 +303,7 @@ def _trainer(
         deterministic=settings.deterministic,
         callbacks=callbacks,
         plugins=[files, Member(hardware.rank)],
-        **_validation_times(recipe),
+        **(BY_STEPS if settings.validate_every else {}),
         **QUIET,
     )
 
@@ -356,11 +357,9 @@ def _early_stopping(recipe: Recipe) -> Sequence[pl.Callback]:
     )
 
 
-def _validation_times(recipe: Recipe) -> dict[str, Any]:
+def _validate_every(recipe: Recipe) -> Sequence[pl.Callback]:
     every = recipe.train.validate_every
-    if every is None:
-        return {}
-    return {"check_val_every_n_epoch": None, "val_check_interval": every * recipe.train.accumulate}
+    return () if every is None else (ValidateEvery(every),)
 
 
 def _measuring(parts: Parts, split: str, recipe: Recipe, hardware: Hardware) -> MeasuringBatches:

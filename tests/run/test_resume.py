@@ -28,7 +28,7 @@ RECIPES = {
 model: {use: transformer-encoder, layers: 1, width: 32, heads: 2, dropout: 0.2}
 optimizer: {use: adamw, lr: 3e-3}
 scheduler: {use: cosine, warmup: 0.2}
-train: {epochs: 3, batch_size: 8, accumulate: 2, log_every: 3, validate_every: 4, precision: 32, CHECKPOINT}
+train: {epochs: 3, batch_size: 8, accumulate: 3, log_every: 3, validate_every: 4, precision: 32, CHECKPOINT}
 """,
     "workers, a plateau and early stopping": """\
 model: {use: lstm, width: 16, hidden: 16}

@@ -164,12 +164,25 @@ def test_steps_end_training_before_epochs_do_and_are_validated(recipe_file: Path
     assert [row["step"] for row in rows if row["stage"] == "validation"] == [5]
 
 
-def test_validation_can_come_every_few_steps(recipe_file: Path) -> None:
-    finished = run(recipe_file, "train.epochs=2", "train.validate_every=3", "train.accumulate=2")
+def test_validation_can_come_every_few_steps_and_measures_the_plain_loss_of_a_smoothed_training(
+    recipe_file: Path,
+) -> None:
+    smoothed = "task={use: text-classification, label_smoothing: 0.5}"
 
-    steps = [row["step"] for row in read_metrics(finished.folder / "metrics.jsonl") if row["stage"] == "validation"]
-    assert steps[0] == 3
-    assert steps[-1] == finished.record.training["steps"]
+    finished = run(recipe_file, "train.epochs=2", "train.validate_every=3", "train.accumulate=3", smoothed)
+
+    rows = list(read_metrics(finished.folder / "metrics.jsonl"))
+    steps = [row["step"] for row in rows if row["stage"] == "validation"]
+    last = finished.record.training["steps"]
+    assert steps == sorted({*range(3, last + 1, 3), last})
+    trained = [row for row in rows if row["stage"] == "train"]
+    assert all("train/training_loss" in row and "train/loss" not in row for row in trained)
+    table = finished.predictions("test")
+    labels = finished.record.data["labels"]
+    logits = np.array(table["logits"].to_pylist())
+    right = [labels.index(label) for label in table["reference"].to_pylist()]
+    cross_entropy = np.log(np.exp(logits).sum(1)) - logits[np.arange(len(right)), right]
+    assert finished.record.results["test"].measures["loss"].value == pytest.approx(cross_entropy.mean(), rel=1e-4)
 
 
 def test_accumulated_batches_train_like_one_large_batch(recipe_file: Path) -> None:

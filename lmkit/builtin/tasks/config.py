@@ -19,7 +19,8 @@ class TextClassificationConfig(TaskConfig):
     use: Literal["text-classification"]
 
     label_smoothing: Smoothing = 0.0
-    """Share of the target's probability that is spread over all labels (Szegedy et al., 2016)."""
+    """Share of the target's probability that is spread over all labels in training (Szegedy et al., 2016).
+    Validation and evaluation measure the plain loss; metrics.jsonl has the smoothed one as `train/training_loss`."""
 
     columns: ClassVar[tuple[Column, ...]] = (Column("text", "text", "input"), Column("label", "label", "target"))
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1")
@@ -34,7 +35,8 @@ class TokenClassificationConfig(TaskConfig):
     use: Literal["token-classification"]
 
     label_smoothing: Smoothing = 0.0
-    """Share of the target's probability that is spread over all labels (Szegedy et al., 2016)."""
+    """Share of the target's probability that is spread over all labels in training (Szegedy et al., 2016).
+    Validation and evaluation measure the plain loss; metrics.jsonl has the smoothed one as `train/training_loss`."""
 
     columns: ClassVar[tuple[Column, ...]] = (Column("tokens", "words", "input"), Column("tags", "tags", "target"))
     metrics: ClassVar[tuple[str, ...]] = ("span-f1", "accuracy")
@@ -48,7 +50,8 @@ class TranslationConfig(TaskConfig):
     use: Literal["translation"]
 
     label_smoothing: Smoothing = 0.1
-    """Share of the target's probability that is spread over the vocabulary (Szegedy et al., 2016)."""
+    """Share of the target's probability that is spread over the vocabulary in training (Szegedy et al., 2016).
+    Validation and evaluation measure the plain loss; metrics.jsonl has the smoothed one as `train/training_loss`."""
 
     max_target_length: Annotated[int, Field(ge=4)] = 128
     """Tokens of one target at most, special tokens included: training targets are cut there, writing stops there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ class TextClassification:
     def __init__(self, config: TextClassificationConfig, *, labels: tuple[str, ...]) -> None:
         self.config = config
         self.head = SequenceHead(labels)
+        smoothing = config.label_smoothing
+        self.training_loss = partial(_cross_entropy, smoothing=smoothing) if smoothing else None
 
     def encode(self, rows: pa.Table, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> Features:
         ids, cut = framed(tokenizer.encode(rows["text"].to_pylist()), tokenizer, self.config.max_length)
@@ -38,9 +41,7 @@ class TextClassification:
 
     def loss(self, output: Output, batch: Batch) -> Tensor:
         """Cross-entropy of (B, C) logits, summed over the batch."""
-        return F.cross_entropy(
-            output.logits.float(), batch["labels"], reduction="sum", label_smoothing=self.config.label_smoothing
-        )
+        return _cross_entropy(output, batch)
 
     def predict(self, model: nn.Module, output: Output, batch: Batch) -> Predictions:
         logits = output.logits.float()
@@ -53,7 +54,13 @@ class TextClassification:
     def references(self, rows: pa.Table) -> list[Any]:
         return list(rows["label"].to_pylist())
 
-    def baselines(self, train: pa.Table, rows: pa.Table) -> Mapping[str, list[Any]]:
+    def baselines(self, train: pa.Table | None, rows: pa.Table) -> Mapping[str, list[Any]]:
         """`majority`: the commonest training label, for every row."""
+        if train is None:
+            return {}
         ((commonest, _),) = Counter(sorted(train["label"].to_pylist())).most_common(1)
         return {"majority": [commonest] * rows.num_rows}
+
+
+def _cross_entropy(output: Output, batch: Batch, smoothing: float = 0.0) -> Tensor:
+    return F.cross_entropy(output.logits.float(), batch["labels"], reduction="sum", label_smoothing=smoothing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ class TokenClassification:
     def __init__(self, config: TokenClassificationConfig, *, labels: tuple[str, ...]) -> None:
         self.config = config
         self.head = TokenHead(labels)
+        smoothing = config.label_smoothing
+        self.training_loss = partial(_cross_entropy, smoothing=smoothing) if smoothing else None
         self._otherwise = "O" if "O" in labels else labels[0]
 
     def encode(self, rows: pa.Table, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> Features:
@@ -52,13 +55,7 @@ class TokenClassification:
 
     def loss(self, output: Output, batch: Batch) -> Tensor:
         """Cross-entropy of (B, T, C) logits, summed over the words' first pieces."""
-        return F.cross_entropy(
-            output.logits.float().flatten(0, 1),
-            batch["labels"].flatten(),
-            ignore_index=IGNORED,
-            reduction="sum",
-            label_smoothing=self.config.label_smoothing,
-        )
+        return _cross_entropy(output, batch)
 
     def predict(self, model: nn.Module, output: Output, batch: Batch) -> Predictions:
         chosen = output.logits.argmax(-1).tolist()
@@ -74,8 +71,10 @@ class TokenClassification:
     def references(self, rows: pa.Table) -> list[Any]:
         return list(rows["tags"].to_pylist())
 
-    def baselines(self, train: pa.Table, rows: pa.Table) -> Mapping[str, list[Any]]:
-        """`majority`: the commonest tag for every word. `lookup`: each word's commonest tag in training."""
+    def baselines(self, train: pa.Table | None, rows: pa.Table) -> Mapping[str, list[Any]]:
+        """`majority`: the commonest training tag for every word. `lookup`: each word's commonest tag in training."""
+        if train is None:
+            return {}
         seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
         overall: Counter[str] = Counter()
         for tokens, tags in zip(train["tokens"].to_pylist(), train["tags"].to_pylist(), strict=True):
@@ -103,6 +102,16 @@ class TokenClassification:
                 )
             labels.append([numbers[tags[word]] if word >= 0 else IGNORED for word in places])
         return Ragged.from_lists(labels)
+
+
+def _cross_entropy(output: Output, batch: Batch, smoothing: float = 0.0) -> Tensor:
+    return F.cross_entropy(
+        output.logits.float().flatten(0, 1),
+        batch["labels"].flatten(),
+        ignore_index=IGNORED,
+        reduction="sum",
+        label_smoothing=smoothing,
+    )
 
 
 def _first_pieces(words: list[int]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +29,8 @@ class Translation:
         self.config = config
         self.head = Seq2SeqHead()
         self.tokenizer = target_tokenizer
+        smoothing = config.label_smoothing
+        self.training_loss = partial(self._cross_entropy, smoothing=smoothing) if smoothing else None
 
     def encode(self, rows: pa.Table, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> Features:
         ids, cut = framed(tokenizer.encode(rows["source"].to_pylist()), tokenizer, self.config.max_length)
@@ -42,13 +45,7 @@ class Translation:
 
     def loss(self, output: Output, batch: Batch) -> Tensor:
         """Cross-entropy of (B, U - 1, V) logits with the tokens that follow, summed over all that are no padding."""
-        return F.cross_entropy(
-            output.logits.float().flatten(0, 1),
-            batch["target_ids"][:, 1:].flatten(),
-            ignore_index=self.tokenizer.pad,
-            reduction="sum",
-            label_smoothing=self.config.label_smoothing,
-        )
+        return self._cross_entropy(output, batch)
 
     def predict(self, model: nn.Module, output: Output, batch: Batch) -> Predictions:
         """Greedy decoding with the model's cache, until every row has ended or the limit is reached."""
@@ -71,6 +68,15 @@ class Translation:
     def references(self, rows: pa.Table) -> list[Any]:
         return list(rows["target"].to_pylist())
 
-    def baselines(self, train: pa.Table, rows: pa.Table) -> Mapping[str, list[Any]]:
+    def baselines(self, train: pa.Table | None, rows: pa.Table) -> Mapping[str, list[Any]]:
         """`copy`: the source text, untranslated."""
         return {"copy": list(rows["source"].to_pylist())}
+
+    def _cross_entropy(self, output: Output, batch: Batch, smoothing: float = 0.0) -> Tensor:
+        return F.cross_entropy(
+            output.logits.float().flatten(0, 1),
+            batch["target_ids"][:, 1:].flatten(),
+            ignore_index=self.tokenizer.pad,
+            reduction="sum",
+            label_smoothing=smoothing,
+        )
