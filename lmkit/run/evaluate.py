@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from lmkit.data.batching import Collation, MeasuringBatches, measuring_loader
 from lmkit.data.columns import ROW
 from lmkit.data.leaks import refuse_secrets
 from lmkit.kinds.data import Split
-from lmkit.kinds.metric import PREDICTION, Columns
+from lmkit.kinds.metric import PREDICTION, Answer, Columns
 from lmkit.recipe.schema import Recipe
 from lmkit.records.files import write_atomic
 from lmkit.records.predictions import write_predictions_file
@@ -83,9 +85,13 @@ def measure(recipe: Recipe, parts: Parts, split: str, hardware: Hardware, progre
 def split_result(
     recipe: Recipe, parts: Parts, split: str, measured: Measured, baselines: Mapping[str, Sequence[Any]]
 ) -> SplitResult:
-    """What was measured, with intervals, beside the measures of baselines, whose predictions are given."""
+    """What was measured, with intervals, beside the measures of baselines, whose predictions are given.
+
+    A constant that suits these rows better than the baselines do is one more.
+    """
     references = parts.task.references(parts.data.rows.splits[split])
     note = missing_labels(parts.metrics, parts.data.rows.labels, references)
+    baselines = {**baselines, **_best_constant(recipe.task.answer, baselines, references)}
     return SplitResult(
         rows=len(references),
         measures=_intervals(recipe, parts.metrics, measured),
@@ -109,6 +115,25 @@ def write_predictions(path: Path, rows: pa.Table, references: Sequence[Any], mea
     table = pa.table({ROW: rows[ROW], **{name: answer_column(name, its) for name, its in values.items()}})
     refuse_secrets(table, f"the predictions of {path.stem}")
     write_atomic(path, lambda temporary: write_predictions_file(table, temporary))
+
+
+def constant(label: str, references: Sequence[Any], answer: Answer | None) -> list[Any]:
+    """The label as the prediction for every row, or for every word of the rows if these have tags."""
+    return [[label] * len(tags) for tags in references] if answer == "tags" else [label] * len(references)
+
+
+def _best_constant(
+    answer: Answer | None, baselines: Mapping[str, Sequence[Any]], references: Sequence[Any]
+) -> dict[str, list[Any]]:
+    """`best_constant`: the commonest label of the rows themselves, unless a baseline predicts just that."""
+    if answer not in ("a label", "tags"):
+        return {}
+    labels = references if answer == "a label" else chain.from_iterable(references)
+    counts = Counter(label for label in labels if isinstance(label, str))
+    if not counts:
+        return {}
+    guesses = constant(min(counts, key=lambda label: (-counts[label], label)), references, answer)
+    return {} if any(guesses == list(its) for its in baselines.values()) else {"best_constant": guesses}
 
 
 def _write_nothing(step: int, epoch: int, stage: str, values: Mapping[str, float]) -> None:

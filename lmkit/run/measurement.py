@@ -29,7 +29,7 @@ from lmkit.records.files import read_json
 from lmkit.records.measurement import Measurement, check_rows_name, measurement_path, new_name, write_measurement
 from lmkit.records.record import RunRecord, SplitResult
 from lmkit.records.store import LEDGER, read_record
-from lmkit.run.evaluate import measure, split_result, write_predictions
+from lmkit.run.evaluate import constant, measure, split_result, write_predictions
 from lmkit.run.own_rows import own_rows
 from lmkit.run.parts import NamedMetric, Parts, build_metrics
 from lmkit.run.progress import Position, Progress
@@ -97,7 +97,8 @@ def measure_again(
         parts = _parts(trained, metrics, split, table)
         measured = measure(recipe, parts, split, trained.hardware, progress)
         references = parts.task.references(table)
-        baselines = parts.task.baselines(train, table) if train is not None else _majority(folder, recipe, references)
+        known = {} if train is not None else _majority(folder, recipe, references)
+        baselines = {**known, **parts.task.baselines(train, table)}
         results[split] = split_result(recipe, parts, split, measured, baselines)
         cut[split] = int((parts.data.features[split].cut > 0).sum())
         path = measurement_path(folder, f"{name}-{split}").with_suffix(".parquet")
@@ -216,15 +217,13 @@ def _parts(trained: TrainedModel, metrics: Sequence[NamedMetric], split: str, ta
 
 
 def _majority(folder: Path, recipe: Recipe, references: Sequence[Any]) -> dict[str, list[Any]]:
-    """The baseline that needs no training rows: always their commonest label, which the run's ledger tells."""
+    """The training rows' commonest label for every row: the run's ledger has it, though the rows are not read."""
     try:
         counts = read_json(folder / LEDGER)["splits"]["train"]["labels"]
         commonest = min(counts, key=lambda label: (-counts[label], label))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    if recipe.task.answer == "tags":
-        return {"majority": [[commonest] * len(tags) for tags in references]}
-    return {"majority": [commonest] * len(references)}
+    return {"majority": constant(commonest, references, recipe.task.answer)}
 
 
 def _content(tables: Tables, recipe: Recipe) -> str:

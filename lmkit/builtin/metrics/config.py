@@ -245,7 +245,10 @@ class ChrfConfig(MetricConfig):
 
 
 class ExactMatchConfig(MetricConfig):
-    """Share of the texts equal to their reference (to any of them), character by character."""
+    """Share of the texts equal to their reference (to any of them), character by character.
+
+    White space at both ends counts on neither side, because tokenizers lose it.
+    """
 
     use: Literal["exact-match"]
 

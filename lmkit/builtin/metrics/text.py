@@ -31,7 +31,7 @@ def build_chrf(config: ChrfConfig, *, labels: Sequence[str]) -> AdditiveMetric:
 
 
 def build_exact_match(config: ExactMatchConfig, *, labels: Sequence[str]) -> AdditiveMetric:
-    """Texts that equal one of their references, over all texts."""
+    """Texts that equal one of their references, but for white space at the ends, over all texts."""
     _refuse_labels(labels, config.use)
     return _ExactMatch()
 
@@ -63,7 +63,8 @@ class _ExactMatch:
     def statistics(self, predictions: Columns, references: Sequence[Any]) -> Numbers:
         texts, several = _texts(predictions[PREDICTION], references)
         counts = np.ones((len(texts), 2))
-        counts[:, 0] = [text in known for text, known in zip(texts, several, strict=True)]
+        pairs = zip(texts, several, strict=True)
+        counts[:, 0] = [text.strip() in {reference.strip() for reference in known} for text, known in pairs]
         return counts
 
     def compute(self, total: Numbers) -> Mapping[str, float]:

@@ -114,11 +114,29 @@ def test_statistics_of_parts_are_those_of_the_whole(metric: Metric) -> None:
 
 def test_exact_match_compares_character_by_character_with_any_reference() -> None:
     metric = build_exact_match(ExactMatchConfig(use="exact-match"), labels=())
-    predictions = ["yes", "Yes", "two ", "2"]
-    references = ["yes", "yes", "two", ["two", "2"]]
+    predictions = ["yes", "Yes", "two  words", "2"]
+    references = ["yes", "yes", "two words", ["two", "2"]]
 
     assert metric.statistics({"prediction": predictions}, references).tolist() == [[1, 1], [0, 1], [0, 1], [1, 1]]
     assert measure(metric, predictions, references) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("metric", "best"),
+    [
+        (build_exact_match(ExactMatchConfig(use="exact-match"), labels=()), 1.0),
+        (build_bleu(BleuConfig(use="bleu", tokenize="none"), labels=()), 100.0),
+        (build_bleu(BleuConfig(use="bleu", tokenize="char"), labels=()), 100.0),
+        (build_chrf(ChrfConfig(use="chrf", word_order=2), labels=()), 100.0),
+    ],
+    ids=["exact-match", "bleu of words", "bleu of characters", "chrf"],
+)
+def test_white_space_at_the_ends_counts_on_neither_side(metric: Metric, best: float) -> None:
+    text = "the cat sat on the mat"
+    predictions = [text, f"{text} ", f" {text}", text, f"\t{text}"]
+    references = [f" {text} ", text, f"{text}\n", ["another", f"{text}\u2003"], [f" {text}"]]
+
+    assert measure(metric, predictions, references) == pytest.approx(best)
     assert measure(metric, [], []) == 0.0
 
 
