@@ -27,6 +27,7 @@ from lmkit.records.metrics import check_rows, read_metrics
 from lmkit.records.predictions import read_predictions
 from lmkit.records.record import RunRecord
 from lmkit.records.store import METRICS, PREDICTIONS, RECIPE, find_run, read_record, runs_folder
+from lmkit.run.alone import PROCESS
 from lmkit.workers.imports import quick_imports
 
 if TYPE_CHECKING:
@@ -140,7 +141,8 @@ class Run:
         recipe = kept_recipe(self.folder, overrides, block, without=MEASURING)
         elsewhere = _elsewhere(recipe, data, block, drop_unknown_labels)
         trained = self._trained
-        with logged(self.folder, progress) as shown, network(recipe.offline):
+        alone = PROCESS.hold(f"the evaluation of run {self.id}")
+        with alone, logged(self.folder, progress) as shown, network(recipe.offline):
             with quick_imports():
                 from lmkit.run.measurement import measure_again
 
@@ -167,7 +169,8 @@ class Run:
                 )
         recipe, record, trained = kept_recipe(self.folder, overrides, without=TRAINING), self.record, self._trained
         base, content = Path(record.provenance.get("base", self.folder)), record.data.get("content")
-        with logged(self.folder, progress) as shown, network(recipe.offline):
+        alone = PROCESS.hold(f"the validation of run {self.id}")
+        with alone, logged(self.folder, progress) as shown, network(recipe.offline):
             from lmkit.validation.validate import validate
 
             return validate(self.folder, trained, recipe, base, content, installed_plugins(), shown)
@@ -285,7 +288,8 @@ def _open_trained(folder: Path) -> TrainedModel:
         from lmkit.run.trained import open_trained
     plugins = installed_plugins()
     try:
-        with network(_says_offline(folder)):
+        alone = PROCESS.hold_to_open(f"opening the model of run {folder.name}")
+        with alone, network(_says_offline(folder)):
             return open_trained(folder, plugins)
     except RecipeError as error:
         raise _with_missing_plugins(error, plugins, folder) from None

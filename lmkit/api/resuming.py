@@ -34,6 +34,7 @@ from lmkit.records.store import (
     state_of,
     write_summary,
 )
+from lmkit.run.alone import PROCESS
 from lmkit.run.launchers import refuse_copies
 from lmkit.run.stopping import Stop
 
@@ -82,6 +83,7 @@ def go_on(
             write_summary(folder, record)
         return Run(folder)
     refuse_copies()
+    PROCESS.check(f"run {folder.name}")
     stop = Stop()
     with stop.listening(), stop.waiting(), take_lease(folder) as lease:
         stop.check_right = lease.check

@@ -25,6 +25,7 @@ from lmkit.records.provenance import provenance
 from lmkit.records.record import Failure, RunRecord, State
 from lmkit.records.store import create_run, remove_unbegun, runs_folder, write_recipe, write_record
 from lmkit.redaction import redacted
+from lmkit.run.alone import PROCESS
 from lmkit.run.launchers import refuse_copies
 from lmkit.run.stopping import Stop
 from lmkit.terminal import print_error
@@ -70,6 +71,7 @@ def begun_run(
     A folder that does not come to its record goes again: nothing was done.
     """
     refuse_copies()
+    PROCESS.check(f"a run of {recipe.name!r}")
     stop = Stop()
     with stop.listening(), stop.waiting():
         folder = create_run(runs, recipe.name)
@@ -191,7 +193,7 @@ def _perform(
             _keep(folder, record, facts)
             go()
 
-        with plugins.catalog.answering_for_plugins:
+        with PROCESS.hold(f"run {folder.name}"), plugins.catalog.answering_for_plugins:
             run_stages(recipe, base, folder, plugins, progress, facts, stop, keep, join=join)
             if "validate" in recipe.stages:
                 _validate(recipe, base, folder, plugins, progress, facts)
