@@ -217,8 +217,12 @@ def state_of(summary: Mapping[str, Any], folder: Path | str) -> str:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is a run's, whole or damaged."""
-    return (folder / RECORD).is_file() or (ID.fullmatch(folder.name) is not None and (folder / RECIPE).is_file())
+    """Whether a folder is a run's, whole or damaged. One that may not be looked into is, if it is named like one."""
+    named = ID.fullmatch(folder.name) is not None
+    try:
+        return (folder / RECORD).is_file() or (named and (folder / RECIPE).is_file())
+    except PermissionError:
+        return named
 
 
 def name_in_id(run: Path) -> str:

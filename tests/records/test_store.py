@@ -206,6 +206,26 @@ def test_a_run_that_died_before_its_first_record_is_listed_as_damaged(tmp_path: 
     assert [summary["state"] for summary in list_runs(tmp_path)] == ["damaged"]
 
 
+def test_a_run_whose_folder_may_not_be_entered_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(tmp_path, "20260301T000000Z-films-0001", state="finished")
+    closed = tmp_path / "20260302T000000Z-films-0002"
+    closed.mkdir()
+    (tmp_path / "20260303T000000Z-films-0003").mkdir()  # which nothing was ever written to
+    is_file = Path.is_file
+
+    def refusing(self: Path) -> bool:
+        if self.parent == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return is_file(self)
+
+    monkeypatch.setattr(Path, "is_file", refusing)
+    (closed / "metrics.jsonl").touch()
+
+    states = {summary["id"]: summary["state"] for summary in list_runs(tmp_path)}
+
+    assert states == {"20260301T000000Z-films-0001": "finished", closed.name: "damaged"}
+
+
 def test_a_run_whose_process_is_gone_is_listed_as_died(tmp_path: Path) -> None:
     keep(tmp_path, "20260301T000000Z-films-0001", state="running", provenance={"process": this_process()})
     gone = this_process() | {"began": "long ago"}

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer as Backend
+from tokenizers.models import WordLevel
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -149,6 +151,15 @@ def test_a_causal_model_stays_causal(tmp_path: Path) -> None:
     logits = ours({"input_ids": ids, "attention_mask": mask}).logits
 
     assert torch.allclose(logits, theirs(input_ids=ids, attention_mask=mask.long()).logits, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "special_tokens_map.json"])
+def test_a_description_that_is_nested_without_end_is_told(tmp_path: Path, name: str) -> None:
+    Backend(WordLevel({"a": 0}, unk_token="a")).save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / name).write_text("[" * 100_000)
+
+    with pytest.raises(DataError, match=rf"{name} is no JSON that can be read: it is nested too deep"):
+        pretrained_tokenizer(tmp_path)
 
 
 def test_a_folder_without_a_tokenizer_is_told(tmp_path: Path) -> None:

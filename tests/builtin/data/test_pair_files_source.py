@@ -104,6 +104,17 @@ def test_the_fingerprint_changes_with_either_file_and_the_settings(tmp_path: Pat
     assert build_pair_files(other, folder=tmp_path).fingerprint() != first
 
 
+@pytest.mark.parametrize("name", ["a.en", "a.de"])
+def test_another_content_of_equal_size_and_time_has_another_fingerprint(tmp_path: Path, name: str) -> None:
+    source = written(tmp_path, b"a\n", b"x\n")
+    first, state = source.fingerprint(), (tmp_path / name).stat()
+    (tmp_path / "new").write_bytes(b"y\n")
+    os.utime(tmp_path / "new", ns=(state.st_atime_ns, state.st_mtime_ns))
+    (tmp_path / "new").replace(tmp_path / name)
+
+    assert source.fingerprint() != first
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
