@@ -84,7 +84,11 @@ Metric = AdditiveMetric | WholeMetric
 
 
 class TableMetric(AdditiveMetric, Protocol):
-    """A metric that has more to show than numbers (a confusion matrix)."""
+    """A metric that has more to show than numbers (a confusion matrix).
+
+    If it yields no measure, only the sum of its statistics is read. It may then have `total(predictions, references)`,
+    which returns this (K,) sum without an array of N rows.
+    """
 
     def table(self, total: NDArray[np.float64]) -> dict[str, Any]:
         """What to keep beside the numbers, as JSON values, from the (K,) sum of statistics."""

@@ -24,6 +24,7 @@ from lmkit.records.record import Interval, SplitResult
 from lmkit.records.store import PREDICTIONS
 from lmkit.run.group import Member
 from lmkit.run.learner import Learner, Measured, WriteRow, watched
+from lmkit.run.memory import named_memory_errors
 from lmkit.run.parts import NamedMetric, Parts, missing_labels
 from lmkit.run.progress import Position, Progress
 from lmkit.run.speed import LIGHTNING_NAMES, Hardware, choose_precision
@@ -146,9 +147,10 @@ def _intervals(recipe: Recipe, metrics: Sequence[NamedMetric], measured: Measure
     for named in metrics:
         statistics = measured.statistics[named.name]
         if settings.resamples and named.measures:
-            spread = interval(
-                statistics, named.compute, settings.resamples, settings.confidence, seed=0, additive=named.additive
-            )
+            with named_memory_errors(f"metric {named.name!r} was resampled for its interval"):
+                spread = interval(
+                    statistics, named.compute, settings.resamples, settings.confidence, seed=0, additive=named.additive
+                )
             found |= {
                 name: Interval(value=i.value, low=_finite(i.low), high=_finite(i.high)) for name, i in spread.items()
             }

@@ -24,3 +24,14 @@ def memory_errors(shape: Callable[[], tuple[int, int]], way_out: str = TRAINING)
             raise
         rows, length = shape()
         raise ResourceError(f"memory ran out on a batch of {rows} rows × {length} tokens. {way_out}") from cause
+
+
+@contextmanager
+def named_memory_errors(what: str) -> Iterator[None]:
+    """Raise ResourceError where memory runs out outside of a batch, while `what`, which is a clause."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as cause:
+        if not ran_out_of_memory(cause):
+            raise
+        raise ResourceError(f"memory ran out while {what}. Leave it out, or measure fewer rows") from cause

@@ -21,6 +21,7 @@ from lmkit.kinds.metric import PREDICTION, Columns, Metric, MetricConfig
 from lmkit.kinds.task import Features, Task
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.recipe.schema import Recipe
+from lmkit.run.memory import named_memory_errors
 from lmkit.run.tasks import AnsweredTask, Forward
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 
 
 SLICE = 1000
-"""Rows whose statistics are in memory at once, where only their sum is wanted."""
+"""Rows at most whose statistics are in memory at once, where only their sum is wanted."""
+
+NUMBERS = 2**22
+"""Numbers at most in these rows' statistics, if one row has not more: 32 MB."""
 
 
 NAMED = 3
@@ -66,14 +70,10 @@ class NamedMetric:
         Raises PluginError if the predictions lack a column that it reads.
         """
         columns = {name: self._column(predictions, name) for name in self.reads}
-        if self.measures:
-            return self._statistics(columns, references)
-        sums = []
-        for i in range(0, len(references), SLICE):
-            part = {name: values[i : i + SLICE] for name, values in columns.items()}
-            sums.append(self._statistics(part, references[i : i + SLICE]).sum(0))
-        total: NDArray[np.float64] = np.sum(sums, axis=0, keepdims=True)
-        return total
+        with named_memory_errors(f"metric {self.name!r} measured {len(references):,} rows"):
+            if self.measures:
+                return self._statistics(columns, references)
+            return self._total(columns, references)[None]
 
     def values(self, statistics: NDArray[np.float64]) -> Mapping[str, float]:
         """The value of each measure, from the (N, K) statistics of rows."""
@@ -108,6 +108,25 @@ class NamedMetric:
         if not isinstance(table, dict):
             raise self._wrong("table", f"returned {described(table)}; expected a mapping")
         return table
+
+    def _total(self, columns: Columns, references: Sequence[Any]) -> NDArray[np.float64]:
+        """(K,) the sum of the rows' statistics, with few rows in memory at once."""
+        own = getattr(self.metric, "total", None)
+        if own is not None:
+            with self.answering:
+                found: Any = own(columns, references)
+            if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf" or found.ndim != 1:
+                raise self._wrong("total", f"returned {described(found)}; expected an array (K,) of numbers")
+            return found
+        total: NDArray[np.float64] | float = 0.0
+        start, rows = 0, 1  # one row shows how many numbers each has
+        while start < len(references):
+            end = start + rows
+            part = {name: values[start:end] for name, values in columns.items()}
+            statistics = self._statistics(part, references[start:end])
+            total = total + statistics.sum(0)
+            start, rows = end, min(SLICE, max(1, NUMBERS // max(1, statistics.shape[1])))
+        return np.asarray(total)
 
     def _statistics(self, columns: Columns, references: Sequence[Any]) -> NDArray[np.float64]:
         """(N, K) for N rows."""

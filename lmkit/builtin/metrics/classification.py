@@ -202,6 +202,12 @@ class _ConfusionMatrix:
         np.add.at(counts, (rows, actual, predicted), 1)  # a prediction of -1 falls into the last column
         return counts.reshape(len(references), size * (size + 1))
 
+    def total(self, predictions: Columns, references: Sequence[Any]) -> Numbers:
+        _, predicted, actual = _numbered(items(predictions[PREDICTION], references), self.labels)
+        size = len(self.labels)
+        places = actual * (size + 1) + np.where(predicted < 0, size, predicted)
+        return np.bincount(places, minlength=size * (size + 1)).astype(np.float64)
+
     def compute(self, total: Numbers) -> Mapping[str, float]:
         return {}
 
