@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lmkit.kinds.model import Batch
-from lmkit.kinds.task import Features, Predictions, Ragged
+from lmkit.kinds.task import Features, Field, Predictions, Ragged
 from lmkit.records.process import has_readable_program, hidden_program
 
 POOL = 50
@@ -56,24 +56,26 @@ def measuring_plan(lengths: NDArray[np.int64], batch_size: int) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class Collation:
-    """How rows of features become a batch: what pads each list column."""
+    """How rows of features become a batch."""
 
     features: Features
-    padding: Mapping[str, int]
+    fields: Mapping[str, Field]
+    """What each column becomes; what fills lists is a number."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         """(N,) the tokens in each row, input and target together."""
-        ids = [
-            column.lengths
-            for name, column in self.features.columns.items()
-            if name.endswith("_ids") and isinstance(column, Ragged)
-        ]
-        total: NDArray[np.int64] = np.sum(ids, axis=0)
+        total: NDArray[np.int64] = np.sum([column.lengths for column in self.tokens.values()], axis=0)
         return total
 
+    @property
+    def tokens(self) -> dict[str, Ragged]:
+        """The columns of tokens."""
+        columns = {name: column for name, column in self.features.columns.items() if self.fields[name].is_length}
+        return {name: column for name, column in columns.items() if isinstance(column, Ragged)}
+
     def batch(self, rows: NDArray[np.int64]) -> Batch:
-        """The tensors of these rows; `attention_mask` (B, T) is true where `input_ids` is no padding."""
+        """The tensors of these rows, and the masks of those that are filled."""
         batch: Batch = {ROWS: torch.from_numpy(rows)}
         for name, column in self.features.columns.items():
             if not isinstance(column, Ragged):
@@ -81,12 +83,18 @@ class Collation:
                 continue
             starts, lengths = column.offsets[rows], column.lengths[rows]
             inside = np.arange(int(lengths.max(initial=0)))[None, :] < lengths[:, None]
-            padded = np.full(inside.shape, self.padding[name], np.int64)
+            padded = np.full(inside.shape, self.fields[name].fill, np.int64)
             padded[inside] = column.values[_ranges(starts, lengths)]
             batch[name] = torch.from_numpy(padded)
-            if name == "input_ids":
-                batch["attention_mask"] = torch.from_numpy(inside)
+            mask = self.fields[name].masks
+            if mask is not None:
+                batch[mask] = torch.from_numpy(inside)
         return batch
+
+
+def batch_shape(batch: Batch) -> tuple[int, int]:
+    """How many rows a batch has, and how many tokens the longest of its lists."""
+    return len(batch[ROWS]), max((values.shape[1] for values in batch.values() if values.ndim > 1), default=1)
 
 
 def in_row_order(gathered: Sequence[tuple[Sequence[int], Predictions]]) -> Predictions:

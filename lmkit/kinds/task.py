@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
-from pydantic import Field
+import pydantic
 
 from lmkit.component import ComponentConfig
 from lmkit.kinds.heads import Head
@@ -43,7 +43,7 @@ class Column:
 class TaskConfig(ComponentConfig):
     """What every task's settings have in common."""
 
-    max_length: Annotated[int, Field(ge=4)] = 128
+    max_length: Annotated[int, pydantic.Field(ge=4)] = 128
     """Tokens of one input at most, special tokens included; the rest is cut off and counted. Where the model reads
     fewer (BERT's 512 positions), texts are cut there, and a line says so."""
 
@@ -64,6 +64,21 @@ class TaskConfig(ComponentConfig):
 
     one_answer: ClassVar[bool] = True
     """Whether equal inputs with different targets contradict each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What a column of the features becomes in a batch: a tensor (B,) of numbers, or (B, T) of lists."""
+
+    fill: int | Literal["pad", "target pad"] | None = None
+    """What fills lists that are shorter than the batch's longest: a number, or the pad id of a tokenizer. None: the
+    column has one number a row."""
+
+    is_length: bool = False
+    """Whether its lists are tokens of the row. Rows with about as many tokens make a batch."""
+
+    masks: str | None = None
+    """The name of the tensor (B, T) that is true where these lists are and false where they are filled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +137,8 @@ class Task(Protocol):
     head: Head
     """What the model has to end with."""
 
-    padding: Mapping[str, int | None]
-    """What fills each list column of the features; None: the tokenizer's pad id."""
+    fields: Mapping[str, Field]
+    """What each column of the features becomes in a batch."""
 
     def encode(self, rows: pa.Table, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> Features:
         """Rows as features. Target columns may be absent, when there is only something to predict."""

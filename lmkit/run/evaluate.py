@@ -67,7 +67,7 @@ def measure(recipe: Recipe, parts: Parts, split: str, hardware: Hardware, progre
         recipe.train.log_every,
     )
     learner.split = split
-    batches = MeasuringBatches(Collation(parts.data.features[split], parts.padding), recipe.evaluate.batch_size)
+    batches = MeasuringBatches(Collation(parts.data.features[split], parts.fields), recipe.evaluate.batch_size)
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(hardware.device, hardware.device),
         devices=1,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lmkit.answering import Answering
-from lmkit.data.batching import ROWS, WINDOW, in_row_order
+from lmkit.data.batching import ROWS, WINDOW, batch_shape, in_row_order
 from lmkit.errors import PluginError, TrainingError
 from lmkit.kinds.model import Batch, Output
 from lmkit.kinds.task import Predictions, Task
@@ -121,7 +121,7 @@ class Learner(pl.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """The batch's share of its accumulation window's mean loss, scaled for what Lightning and DDP divide by."""
-        self.shape = tuple(batch["input_ids"].shape)  # type: ignore[assignment]
+        self.shape = batch_shape(batch)
         optimizer = self.trainer.optimizers[0]
         self._lr = self.moving.rate(optimizer)
         with twice_differentiable() if needs_curvature(optimizer) else nullcontext():
@@ -242,7 +242,7 @@ class Learner(pl.LightningModule):
         self._began = time.perf_counter()
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        self.shape = tuple(batch["input_ids"].shape)  # type: ignore[assignment]
+        self.shape = batch_shape(batch)
         output = self._output(batch)
         loss = self.task.loss(output, batch).detach()
         predictions = self.task.predict(self.model, output, batch)

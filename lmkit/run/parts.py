@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from lmkit.data.prepare import Rows
 from lmkit.data.sources import described
 from lmkit.errors import PluginError
 from lmkit.kinds.metric import PREDICTION, Columns, Metric, MetricConfig
-from lmkit.kinds.task import Features, Task
+from lmkit.kinds.task import Features, Field, Task
 from lmkit.kinds.tokenizer import Tokenizer
 from lmkit.recipe.schema import Recipe
 from lmkit.run.memory import named_memory_errors
@@ -163,14 +163,14 @@ class Parts:
     """How the model is called."""
 
     @property
-    def padding(self) -> dict[str, int]:
-        return paddings(self.task, self.tokenizer, self.target_tokenizer)
+    def fields(self) -> dict[str, Field]:
+        return filled_fields(self.task, self.tokenizer, self.target_tokenizer)
 
 
-def paddings(task: Task, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> dict[str, int]:
-    """What fills each list column of a batch."""
-    own = {"input_ids": tokenizer.pad, "target_ids": target_tokenizer.pad}
-    return {name: own[name] if fill is None else fill for name, fill in task.padding.items()}
+def filled_fields(task: Task, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> dict[str, Field]:
+    """The task's fields, with the tokenizers' pad ids in place of their names."""
+    pads: dict[Any, int] = {"pad": tokenizer.pad, "target pad": target_tokenizer.pad}
+    return {name: replace(each, fill=pads.get(each.fill, each.fill)) for name, each in task.fields.items()}
 
 
 def build_task(

@@ -12,6 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from lmkit.data.batching import Collation
 from lmkit.data.cached_rows import cached_rows
 from lmkit.data.prepare import Rows
 from lmkit.data.tokenizers import build_tokenizers
@@ -248,13 +249,13 @@ def _train(
 
 def _data_facts(parts: Parts) -> dict[str, Any]:
     features = parts.data.features
-    ids = {name: features[name].columns["input_ids"] for name in SPLITS if name in features}
+    tokens = {name: Collation(features[name], parts.fields).lengths for name in SPLITS if name in features}
     return {
         "source": parts.data.rows.fingerprint,
         "content": parts.data.rows.content,
         "rows": {name: table.num_rows for name, table in parts.data.rows.splits.items()},
         "labels": list(parts.data.rows.labels),
-        "tokens": {name: len(column.values) for name, column in ids.items()},  # type: ignore[union-attr]
+        "tokens": {name: int(lengths.sum()) for name, lengths in tokens.items()},
         "vocabulary": parts.tokenizer.vocab_size,
         "cached": parts.data.cached,
         "trained_parameters": sum(p.numel() for p in parts.model.parameters() if p.requires_grad),

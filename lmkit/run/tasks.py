@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from lmkit.answering import Answering
+from lmkit.data.batching import ROWS
 from lmkit.data.sources import described
 from lmkit.errors import PluginError
 from lmkit.kinds.heads import Head
 from lmkit.kinds.model import Batch, Output
-from lmkit.kinds.task import Features, Predictions, Ragged, Task
+from lmkit.kinds.task import Features, Field, Predictions, Ragged, Task
 from lmkit.kinds.tokenizer import Tokenizer
 
 METHODS = ("encode", "loss", "predict", "references", "baselines")
@@ -36,15 +37,15 @@ class AnsweredTask:
         if missing:
             raise answering.wrong(f"was built as a {type(task).__name__}, which has no method `{missing[0]}`")
         with answering:
-            self.head, self.padding = task.head, task.padding
+            self.head, self.fields = task.head, task.fields
             own = getattr(task, "training_loss", None)
         if own is not None and not callable(own):
             raise answering.wrong(f"has {described(own)} as its `training_loss`; expected a method or None")
         self.training_loss = None if own is None else partial(self._checked_loss, "training_loss", own)
         if not isinstance(self.head, Head):
             raise answering.wrong(f"has {described(self.head)} as its `head`; expected a lmkit.kinds.heads.Head")
-        if not isinstance(self.padding, Mapping):
-            raise answering.wrong(f"has {described(self.padding)} as its `padding`; expected a mapping of column to id")
+        if not isinstance(self.fields, Mapping) or not all(isinstance(one, Field) for one in self.fields.values()):
+            raise answering.wrong(f"has {described(self.fields)} as its `fields`; expected columns with a Field")
 
     def encode(self, rows: pa.Table, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> Features:
         """Rows as features."""
@@ -54,8 +55,11 @@ class AnsweredTask:
             raise self._wrong("encode", f"returned {described(features)}; expected lmkit.kinds.task.Features")
         for name, column in [*features.columns.items(), ("weight", features.weight), ("cut", features.cut)]:
             self._check_column(name, column, rows.num_rows)
-        if not isinstance(features.columns.get("input_ids"), Ragged):
-            raise self._wrong("encode", "returned features without a list column `input_ids`")
+        for name, column in features.columns.items():
+            self._check_field(name, column)
+        tokens = [name for name, field in self.fields.items() if field.is_length]
+        if not any(isinstance(features.columns.get(name), Ragged) for name in tokens):
+            raise self._wrong("encode", "returned no list column whose field says `is_length`")
         return features
 
     def loss(self, output: Output, batch: Batch) -> Tensor:
@@ -68,7 +72,7 @@ class AnsweredTask:
             predictions: Any = self._task.predict(model, output, batch)
         if not isinstance(predictions, dict) or "prediction" not in predictions:
             raise self._wrong("predict", f"returned {described(predictions)}; expected columns, one `prediction`")
-        rows = len(batch["input_ids"])
+        rows = len(batch[ROWS])
         for name, values in predictions.items():
             if not isinstance(values, list):
                 raise self._wrong("predict", f"returned {described(values)} as `{name}`; expected a list")
@@ -117,9 +121,14 @@ class AnsweredTask:
         count = len(column.offsets) - 1 if isinstance(column, Ragged) else len(column)
         if count != rows:
             raise self._wrong("encode", f"returned {count} values of `{name}` for {rows} rows")
-        if isinstance(column, Ragged) and name not in self.padding:
-            raise self._wrong("encode", f"returned lists `{name}`, and `padding` does not say what fills them")
-        if name.endswith("_ids") and isinstance(column, Ragged) and column.values.min(initial=0) < 0:
+
+    def _check_field(self, name: str, column: Any) -> None:
+        field = self.fields.get(name)
+        if field is None:
+            raise self._wrong("encode", f"returned a column `{name}`, which `fields` does not have")
+        if isinstance(column, Ragged) and field.fill is None:
+            raise self._wrong("encode", f"returned lists `{name}`, and its field does not say what fills them")
+        if isinstance(column, Ragged) and isinstance(field.fill, str) and column.values.min(initial=0) < 0:
             raise self._wrong("encode", f"returned the id {column.values.min()} in `{name}`; ids begin at 0")
 
     def _checked_list(self, method: str, values: Any, rows: int) -> list[Any]:

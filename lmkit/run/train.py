@@ -257,7 +257,7 @@ class Watch(pl.Callback):
 
 def _training_batches(recipe: Recipe, parts: Parts, hardware: Hardware) -> TrainingBatches:
     return TrainingBatches(
-        Collation(parts.data.features["train"], parts.padding),
+        Collation(parts.data.features["train"], parts.fields),
         recipe.train.batch_size,
         recipe.train.accumulate,
         recipe.seed,
@@ -363,5 +363,5 @@ def _validate_every(recipe: Recipe) -> Sequence[pl.Callback]:
 
 
 def _measuring(parts: Parts, split: str, recipe: Recipe, hardware: Hardware) -> MeasuringBatches:
-    collation = Collation(parts.data.features[split], parts.padding)
+    collation = Collation(parts.data.features[split], parts.fields)
     return MeasuringBatches(collation, recipe.evaluate.batch_size, hardware.rank, hardware.world)

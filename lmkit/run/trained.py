@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lmkit.catalog import Catalog
-from lmkit.data.batching import POOL, ROWS, Collation, in_row_order, measuring_plan
+from lmkit.data.batching import POOL, ROWS, Collation, batch_shape, in_row_order, measuring_plan
 from lmkit.data.transforms import Transforms, build_transforms, transform_rows
 from lmkit.errors import PluginError, TrainingError, UsageError
 from lmkit.kinds.model import Batch
@@ -32,7 +32,7 @@ from lmkit.records.record import RunRecord
 from lmkit.records.store import MODEL, read_record
 from lmkit.run.memory import memory_errors
 from lmkit.run.numbers import lost_rows, lost_weights
-from lmkit.run.parts import build_forward, build_model, build_task, cut_to_positions, paddings
+from lmkit.run.parts import build_forward, build_model, build_task, cut_to_positions, filled_fields
 from lmkit.run.progress import NoProgress, Position, Progress
 from lmkit.run.save import LABELS, TARGET, WEIGHTS
 from lmkit.run.speed import Hardware, choose_device, choose_precision, choose_threads, devices_here, keep_memory
@@ -146,15 +146,15 @@ def _inputs(trained: TrainedModel, rows: pa.Table) -> pa.Table:
 def _answer_window(trained: TrainedModel, rows: pa.Table, size: int, first: int) -> Answers:
     """Answer a few thousand rows at most, batched by length; `first` is the number of the first one."""
     features = trained.task.encode(rows, trained.tokenizer, trained.target_tokenizer)
-    padding = paddings(trained.task, trained.tokenizer, trained.target_tokenizer)
-    collation = Collation(features, padding)
+    fields = filled_fields(trained.task, trained.tokenizer, trained.target_tokenizer)
+    collation = Collation(features, fields)
     trained.model.to(trained.hardware.device).eval()  # Lightning puts a model that it has measured on the processor
     shape = (0, 0)
     gathered: list[tuple[list[int], Predictions]] = []
     with memory_errors(lambda: shape, "Lower --batch-size, or evaluate.batch_size"), _computing(trained.hardware):
         for numbers in measuring_plan(collation.lengths, size):
             batch = _on_device(collation.batch(numbers), trained.hardware)
-            shape = (len(numbers), batch["input_ids"].shape[1])
+            shape = batch_shape(batch)
             output = trained.forward(trained.model, batch)
             mask = batch["attention_mask"] if trained.task.head.by_token else None
             if lost := lost_rows(output.logits, mask):

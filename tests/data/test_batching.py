@@ -30,18 +30,24 @@ from lmkit.data.batching import (
     training_loader,
     training_plan,
 )
-from lmkit.kinds.task import Features, Ragged
+from lmkit.kinds.task import Features, Field, Ragged
 
 Lengths = NDArray[np.int64]
 
 PADDING = {"input_ids": 0, "target_ids": 9, "labels": -100}
+FIELDS = {
+    "input_ids": Field(0, is_length=True, masks="attention_mask"),
+    "target_ids": Field(9, is_length=True),
+    "labels": Field(-100),
+    "class": Field(),
+}
 
 
 def collation(lengths: list[int], weights: list[int] | None = None) -> Collation:
     """Rows of ids 1, 2, …; row i weighs `weights[i]`, by default its length."""
     ids = Ragged.from_lists([range(1, length + 1) for length in lengths])
     weight = np.array(lengths if weights is None else weights, np.int64)
-    return Collation(Features({"input_ids": ids}, weight, np.zeros(len(lengths), np.int64)), PADDING)
+    return Collation(Features({"input_ids": ids}, weight, np.zeros(len(lengths), np.int64)), FIELDS)
 
 
 def training_batches(lengths: list[int], weights: list[int] | None = None, **settings: Any) -> TrainingBatches:
@@ -175,7 +181,7 @@ def test_padded_tensors_equal_those_of_a_loop(rows: list[tuple[list[int], list[i
         np.zeros(len(rows), np.int64),
     )
 
-    batch = Collation(features, PADDING).batch(np.array(numbers))
+    batch = Collation(features, FIELDS).batch(np.array(numbers))
 
     assert set(batch) == {ROWS, "input_ids", "attention_mask", "target_ids", "class"}
     assert batch[ROWS].tolist() == numbers
@@ -202,7 +208,7 @@ def test_a_row_is_as_long_as_its_input_and_target_together() -> None:
         np.zeros(2, np.int64),
     )
 
-    assert Collation(features, PADDING).lengths.tolist() == [4, 6]
+    assert Collation(features, FIELDS).lengths.tolist() == [4, 6]
 
 
 def test_batches_may_be_written_to_though_features_are_memory_mapped() -> None:

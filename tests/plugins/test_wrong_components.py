@@ -34,7 +34,7 @@ from lmkit.kinds.model import ModelConfig, Output
 from lmkit.kinds.optimizer import OptimizerConfig
 from lmkit.kinds.scheduler import SchedulerConfig
 from lmkit.kinds.search import SearchConfig
-from lmkit.kinds.task import Column, Features, Ragged, TaskConfig
+from lmkit.kinds.task import Column, Features, Field, Ragged, TaskConfig
 from lmkit.kinds.tokenizer import Tokenizer, TokenizerConfig
 from lmkit.kinds.tracker import TrackerConfig
 from lmkit.kinds.transform import TransformConfig
@@ -135,7 +135,8 @@ def classifier(base):
         def __init__(self, config, labels):
             self.wrong = config.wrong
             self.head = "two classes" if self.wrong == "a text as head" else SequenceHead(labels)
-            self.padding = {} if self.wrong == "no padding" else {"input_ids": None}
+            ids = Field(None if self.wrong == "no padding" else "pad", is_length=True, masks="attention_mask")
+            self.fields = {"input_ids": ids, "labels": Field()}
             self.labels = list(labels)
 
         def encode(self, rows, tokenizer, target_tokenizer):
@@ -451,7 +452,7 @@ RETURNED = {
     ("tokenizer", "unknown ids"): "encoded a text with the id 99, which no token of its vocabulary has",
     ("task", "an object"): "was built as a object, which has no method `encode`",
     ("task", "a text as head"): "has the str 'two classes' as its `head`",
-    ("task", "no padding"): "returned lists `input_ids`, and `padding` does not say what fills them, in `encode`",
+    ("task", "no padding"): "returned lists `input_ids`, and its field does not say what fills them, in `encode`",
     ("task", "a dict"): "expected lmkit.kinds.task.Features, in `encode`",
     ("task", "fewer weights"): "returned 23 values of `weight` for 24 rows, in `encode`",
     ("task", "labels as texts"): "returned a column `labels` of <U4; expected whole numbers, in `encode`",

@@ -459,12 +459,12 @@ def test_the_newest_unfinished_run_of_a_recipe_is_found(stopped: Path, tmp_path:
     ("checkpoint", "kept"),
     [
         (
-            "{every: {steps: 4}, keep: 3, keep_after: true}",
-            ["step-12.ckpt", "step-16.ckpt", "step-8.ckpt"],
+            "{every: {steps: 2}, keep: 3, keep_after: true}",
+            ["step-10.ckpt", "step-6.ckpt", "step-8.ckpt"],
         ),
         pytest.param(
             "{every: {epochs: 1}, keep: 5, keep_after: true}",
-            ["step-12.ckpt", "step-6.ckpt"],
+            ["step-4.ckpt", "step-8.ckpt"],
             marks=pytest.mark.slow,
         ),
         pytest.param("{every: {steps: 4}, keep: 3}", [], marks=pytest.mark.slow),

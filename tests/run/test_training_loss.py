@@ -20,7 +20,7 @@ from lmkit.run.tasks import METHODS, AnsweredTask
 def answered(**methods: Any) -> AnsweredTask:
     """A task of a plugin that has these methods."""
     unused = dict.fromkeys(METHODS, lambda *_: None)
-    task = SimpleNamespace(head=SequenceHead(("a", "b")), padding={}, **(unused | methods))
+    task = SimpleNamespace(head=SequenceHead(("a", "b")), fields={}, **(unused | methods))
     return AnsweredTask(cast("Task", task), Answering(owner="toy.py"))
 
 

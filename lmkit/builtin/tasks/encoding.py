@@ -7,8 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lmkit.kinds.task import Ragged
+from lmkit.kinds.task import Field, Ragged
 from lmkit.kinds.tokenizer import Tokenizer
+
+INPUT_IDS = Field("pad", is_length=True, masks="attention_mask")
+"""The tokens that a model reads."""
 
 
 def framed(pieces: Sequence[Sequence[int]], tokenizer: Tokenizer, limit: int) -> tuple[Ragged, NDArray[np.int64]]:

@@ -13,17 +13,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lmkit.builtin.tasks.config import TextClassificationConfig
-from lmkit.builtin.tasks.encoding import framed
+from lmkit.builtin.tasks.encoding import INPUT_IDS, framed
 from lmkit.kinds.heads import SequenceHead
 from lmkit.kinds.model import Batch, Output
-from lmkit.kinds.task import Features, Predictions
+from lmkit.kinds.task import Features, Field, Predictions
 from lmkit.kinds.tokenizer import Tokenizer
 
 
 class TextClassification:
     """Rows with a `text` and a `label`; a prediction is a label with the probability of each."""
 
-    padding: Mapping[str, int | None] = {"input_ids": None}
+    fields: Mapping[str, Field] = {"input_ids": INPUT_IDS, "labels": Field()}
 
     def __init__(self, config: TextClassificationConfig, *, labels: tuple[str, ...]) -> None:
         self.config = config

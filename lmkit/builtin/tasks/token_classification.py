@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lmkit.builtin.tasks.config import TokenClassificationConfig
-from lmkit.builtin.tasks.encoding import framed
+from lmkit.builtin.tasks.encoding import INPUT_IDS, framed
 from lmkit.errors import DataError
 from lmkit.kinds.heads import TokenHead
 from lmkit.kinds.model import Batch, Output
-from lmkit.kinds.task import IGNORED, Features, Predictions, Ragged
+from lmkit.kinds.task import IGNORED, Features, Field, Predictions, Ragged
 from lmkit.kinds.tokenizer import Tokenizer
 
 
@@ -28,7 +28,12 @@ class TokenClassification:
     label where there is no `O`.
     """
 
-    padding: Mapping[str, int | None] = {"input_ids": None, "labels": IGNORED, "word": -1}
+    fields: Mapping[str, Field] = {
+        "input_ids": INPUT_IDS,
+        "word": Field(-1),
+        "word_count": Field(),
+        "labels": Field(IGNORED),
+    }
 
     def __init__(self, config: TokenClassificationConfig, *, labels: tuple[str, ...]) -> None:
         self.config = config

@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lmkit.builtin.tasks.config import TranslationConfig
-from lmkit.builtin.tasks.encoding import framed
+from lmkit.builtin.tasks.encoding import INPUT_IDS, framed
 from lmkit.errors import PluginError
 from lmkit.kinds.heads import Seq2SeqHead
 from lmkit.kinds.model import Batch, Output
-from lmkit.kinds.task import Features, Predictions
+from lmkit.kinds.task import Features, Field, Predictions
 from lmkit.kinds.tokenizer import Tokenizer
 
 
 class Translation:
     """Rows with a `source` and a `target`; a prediction is the text written greedily, token by likeliest token."""
 
-    padding: Mapping[str, int | None] = {"input_ids": None, "target_ids": None}
+    fields: Mapping[str, Field] = {"input_ids": INPUT_IDS, "target_ids": Field("target pad", is_length=True)}
 
     def __init__(self, config: TranslationConfig, *, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> None:
         self.config = config

@@ -12,7 +12,7 @@ from tokenizers.models import WordPiece
 
 from lmkit.data.batching import Collation
 from lmkit.kinds.model import Batch
-from lmkit.kinds.task import Features
+from lmkit.kinds.task import Features, Field
 from lmkit.kinds.tokenizer import Tokenizer
 
 MakeBatch = Callable[..., Batch]
@@ -58,6 +58,9 @@ def batched() -> MakeBatch:
     """A batch of all rows of features, lists padded as given."""
 
     def make(features: Features, **padding: int) -> Batch:
-        return Collation(features, {"input_ids": 0, "target_ids": 0, **padding}).batch(np.arange(len(features.weight)))
+        filled = {"input_ids": 0, "target_ids": 0, **padding}
+        fields = {name: Field(filled.get(name)) for name in features.columns}
+        fields["input_ids"] = Field(0, is_length=True, masks="attention_mask")
+        return Collation(features, fields).batch(np.arange(len(features.weight)))
 
     return make

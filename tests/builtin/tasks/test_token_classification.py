@@ -54,7 +54,7 @@ def lists(features: Features, name: str) -> list[list[int]]:
 
 
 def padded(batched: MakeBatch, features: Features) -> Batch:
-    fills = {name: fill for name, fill in task().padding.items() if fill is not None}
+    fills = {name: field.fill for name, field in task().fields.items() if isinstance(field.fill, int)}
     return batched(features, **fills)
 
 
