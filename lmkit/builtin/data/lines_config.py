@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -54,7 +55,7 @@ class ConllConfig(FileDataConfig):
         named = [name for name in fields or () if name != SKIPPED]
         if fields and not named:
             raise ValueError("every column is skipped; name one")
-        doubled = sorted({name for name in named if named.count(name) > 1})
+        doubled = sorted(name for name, count in Counter(named).items() if count > 1)
         if doubled:
             raise ValueError(f"{doubled[0]!r} names two columns")
         return fields

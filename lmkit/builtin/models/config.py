@@ -10,6 +10,9 @@ from lmkit.kinds.heads import Head, Seq2SeqHead, SequenceHead, TokenHead
 from lmkit.kinds.model import ModelConfig
 
 Count = Annotated[int, Field(gt=0)]
+
+MOST_HEADS = 1024
+"""Heads at most that an error proposes, so that a width of any size is checked at once."""
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -118,6 +121,6 @@ class EncoderDecoderConfig(ModelConfig):
 
 def _check_heads(heads: int, width: int) -> None:
     if width % heads:
-        even = [number for number in range(1, width + 1) if width % number == 0]
+        even = [number for number in range(1, min(width, MOST_HEADS) + 1) if width % number == 0]
         nearest = min(even, key=lambda number: abs(number - heads))
         raise ValueError(f"{heads} heads cannot share a width of {width} evenly; {nearest} heads can")

@@ -139,7 +139,7 @@ class ReplaceConfig(TransformConfig):
     def _pattern_is_one(cls, pattern: str) -> str:
         import regex
 
-        counts = [int(count) for count in re.findall(r"\{(\d{1,9})", pattern)]
+        counts = [int(count) for count in re.findall(r"\{0*(\d{1,9})", pattern)]
         if math.prod(max(1, count) for count in counts) > REPEATS:
             raise ValueError(f"the counts in the pattern multiply to more than {REPEATS:,}; write it with smaller ones")
         try:
