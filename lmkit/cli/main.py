@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 from copy import copy
 from enum import StrEnum
 from pathlib import Path
@@ -751,7 +752,10 @@ def main() -> None:
 
     open_missing_streams()
     with guarded_streams("stdout"), guarded_streams("stderr", redacts=True):
-        sys.exit(_run_command() or _check_output())
+        code = _run_command()
+        if code == 0:
+            _report_plugin_files()
+        sys.exit(code or _check_output())
 
 
 def _run_command() -> int:
@@ -789,6 +793,17 @@ def _run_command() -> int:
         print("The run's log.txt has the traceback; -v prints it. Please report it if it is lmkit's.", file=sys.stderr)
         return 1
     return 0
+
+
+def _report_plugin_files() -> None:
+    """Log a line for each file in LMKIT_PLUGINS that fails, after a command that needed no plugin too."""
+    if not os.environ.get("LMKIT_PLUGINS") or {"plugins", "--help", "-h", "--version"} & set(sys.argv):
+        return
+    from lmkit.errors import UsageError
+    from lmkit.plugins import installed_plugins
+
+    with suppress(UsageError):  # a file that is not there; a command that needs plugins has refused it
+        installed_plugins()
 
 
 def _app_for(arguments: list[str]) -> typer.Typer:

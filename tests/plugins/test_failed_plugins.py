@@ -92,6 +92,19 @@ def test_one_that_is_installed_is_reported_in_one_line_and_the_command_goes_on(
     assert f"({tmp_path}/broken.py:{line}); LMKIT_BLOCK=broken.py leaves it out" in err and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["runs", "cache list", "sweeps list", "recipes"])
+def test_a_command_that_needs_no_plugin_reports_a_failed_file_too(
+    lmkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    (tmp_path / "broken.py").write_text("import nothing_of_this_name\n")
+    monkeypatch.setenv("LMKIT_PLUGINS", str(tmp_path / "broken.py"))
+
+    code, _, err = lmkit(*command.split())
+
+    assert code == 0
+    assert err.count("plugin broken.py could not be loaded: ModuleNotFoundError") == 1
+
+
 @pytest.mark.parametrize(
     ("source", "told"),
     [
