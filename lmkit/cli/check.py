@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lmkit.api import read_recipe, read_sweep
 from lmkit.cli.arguments import split_arguments
 from lmkit.errors import SHORTEST, Fault, RecipeError, UsageError, bounded, told
+from lmkit.plugins import installed_plugins
 from lmkit.recipe.document import Node
 from lmkit.recipe.schema import Recipe
 from lmkit.redaction import redacted, redacted_value
@@ -46,10 +47,19 @@ def _check(path: Path, overrides: Sequence[str]) -> tuple[Sequence[Fault], Seque
 
 def data_faults(recipe: Recipe, tree: Node, folder: Path) -> list[Fault]:
     """A fault for each data file that is missing or may not be read, at the place where it is named."""
-    return [
-        Fault(tree.find(("data", *key.split("."))).place, f"data.{key}", message)
-        for key, message in recipe.data.unreadable(folder).items()
-    ]
+    try:
+        found = recipe.data.unreadable(folder)
+        if isinstance(found, Mapping) and all(isinstance(text, str) for item in found.items() for text in item):
+            return [
+                Fault(tree.find(("data", *key.split("."))).place, f"data.{key}", message)
+                for key, message in found.items()
+            ]
+        wrong = f"is {found!r:.60}, not a mapping of settings to texts"
+    except Exception as cause:
+        wrong = f"raises {type(cause).__name__}: {cause}"
+    catalog = installed_plugins().catalog
+    owner = f"data {recipe.data.use!r}, {catalog.find('data', recipe.data.use).owner}"
+    return [Fault(tree.find(("data",)).place, "data", f"its unreadable {wrong}", owner=owner)]
 
 
 def _tell(name: str, faults: Sequence[Fault], notices: Sequence[Fault]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lmkit import api
+from lmkit.cli.check import check_command
 from lmkit.component import Component
 from lmkit.errors import RecipeError, UsageError
 from lmkit.kinds.optimizer import OptimizerConfig
@@ -155,6 +156,26 @@ def test_a_wrong_answer_is_a_fault_of_the_recipe_that_asks(
 
     assert told in str(raised.value)
     assert api.load_recipe(tmp_path / "recipe.yaml")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("raise OSError('no mount')", "its unreadable raises OSError: no mount"),
+        ("return ['films.csv']", "its unreadable is ['films.csv'], not a mapping of settings to texts"),
+        ("return {'path': None}", "its unreadable is {'path': None}, not a mapping of settings to texts"),
+    ],
+)
+def test_a_wrong_answer_about_files_is_a_fault_of_lmkit_check(
+    add: Add, tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, told: str
+) -> None:
+    assert add("Data", f"def unreadable(self, folder): {body}").state == "loaded"
+
+    with pytest.raises(SystemExit) as end:
+        check_command([str(tmp_path / "recipe.yaml"), "data={use: odd}"], as_json=False)
+
+    assert end.value.code == 2
+    assert f"data: {told} (data 'odd', odd.py)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["", "5", "true", "a b", "a/b", "x\\ny", "a: b"])
