@@ -52,12 +52,25 @@ def split_rows(table: pa.Table, config: SplitConfig, content: Sequence[str]) -> 
         chosen = assigned == number
         if shares[number] > 0:
             if not chosen.any():
-                raise DataError(
-                    f"the {name} split is empty: a share of {shares[number]:g} of {table.num_rows} rows"
-                    f"{f' in groups by {config.group!r}' if config.group else ''} came to nothing; change data.split"
-                )
+                raise DataError(_why_empty(name, shares[number], table, config, content))
             splits[name] = table.filter(pa.array(chosen))
     return splits
+
+
+def _why_empty(name: str, share: float, table: pa.Table, config: SplitConfig, content: Sequence[str]) -> str:
+    """What to say of a split that gets no row."""
+    rows = f"{table.num_rows:,} row{'' if table.num_rows == 1 else 's'}"
+    if config.group is not None:
+        count = len(set(_groups(table, config.group, content)))
+        kept = f" in {count:,} group{'' if count == 1 else 's'} by {config.group!r}"
+    elif (count := len(np.unique(digests(table, content)))) == 1 and table.num_rows > 1:
+        return (
+            f"all {rows} are equal in {', '.join(content)}, and equal rows stay in one split: {name} would be empty; "
+            "look at the file and at data.columns"
+        )
+    else:
+        kept = f", {count:,} of them different (equal rows stay in one split)," if count < table.num_rows else ""
+    return f"the {name} split is empty: a share of {share:g} of {rows}{kept} came to nothing; change data.split"
 
 
 def group_notes(table: pa.Table, config: SplitConfig) -> Iterator[str]:
@@ -199,7 +212,8 @@ def _place_groups(keys: list[bytes], strata: list[int], shares: list[float], see
     """The split of each row: group by group, in the order of their hashes, to where its strata are lacking most.
 
     The greedy stratification of scikit-learn's StratifiedGroupKFold, for unequal shares. A group that is larger than a
-    split is not put there, unless it is larger than any. Sums are exactly rounded (fsum), so that every machine and
+    split is not put there, unless it is larger than any. A split that would be empty gets the smallest group of a split
+    that has several. Sums are exactly rounded (fsum), so that every machine and
     Python, and any order of the rows, decides alike.
     """
     counts: dict[bytes, dict[int, int]] = {}
@@ -212,7 +226,8 @@ def _place_groups(keys: list[bytes], strata: list[int], shares: list[float], see
     lacking = [{stratum: share * count for stratum, count in total.items()} for share in targets]
     sizes = [target * len(keys) for target in targets]
     placed: dict[bytes, int] = {}
-    for key in sorted(counts, key=lambda key: (_hash(seed, key), key)):
+    order = sorted(counts, key=lambda key: (_hash(seed, key), key))
+    for key in order:
         need = [
             fsum(lacking[n][stratum] / total[stratum] * count for stratum, count in counts[key].items()) / target
             if target > 1e-9
@@ -225,6 +240,12 @@ def _place_groups(keys: list[bytes], strata: list[int], shares: list[float], see
         placed[key] = split
         for stratum, count in counts[key].items():
             lacking[split][stratum] -= count
+    smallest_first = sorted(order, key=lambda key: sum(counts[key].values()))
+    for split in (number for number, share in enumerate(shares) if share > 0):
+        held = Counter(placed.values())
+        spare = next((key for key in smallest_first if held[placed[key]] > 1), None)
+        if not held[split] and spare is not None:
+            placed[spare] = split
     return [placed[key] for key in keys]
 
 

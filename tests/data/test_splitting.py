@@ -342,6 +342,21 @@ def test_without_large_groups_and_missing_ones_there_is_no_note() -> None:
     assert list(group_notes(table, config(group="film"))) == list(group_notes(table, config())) == []
 
 
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [([100] * 5, [300, 100, 100]), ([60, 30, 30], [60, 30, 30]), ([90, 1], [90, 1])],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_few_large_groups_leave_no_split_empty(groups: list[int], expected: list[int], seed: int) -> None:
+    films = [film for film, rows in enumerate(groups) for _ in range(rows)]
+    table = pa.Table.from_pylist([{"text": str(n), "film": film} for n, film in enumerate(films)])
+    shares = (0.8, 0.1, 0.1) if len(expected) == 3 else (0.8, 0.0, 0.2)
+
+    splits = split_rows(table, config(shares, group="film", seed=seed), ["text"])
+
+    assert [split.num_rows for split in splits.values()] == expected
+
+
 # -- what cannot be divided
 
 
@@ -351,9 +366,23 @@ def test_a_split_that_would_be_empty_is_told() -> None:
     with pytest.raises(DataError, match=r"the test split is empty: a share of 0\.1 of 4 rows came to nothing"):
         assignment(rows, config((0.9, 0.0, 0.1)))
     with pytest.raises(
-        DataError, match=r"a share of 0\.1 of 4 rows in groups by 'film' came to nothing; change data\.split"
+        DataError, match=r"a share of 0\.1 of 4 rows in 1 group by 'film' came to nothing; change data\.split"
     ):
         assignment(rows, config(group="film"))
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        (["one"] * 50, "all 50 rows are equal in text, and equal rows stay in one split: validation would be empty"),
+        (["one"] * 49 + ["two"], "0.1 of 50 rows, 2 of them different (equal rows stay in one split), came to nothing"),
+    ],
+)
+def test_equal_rows_are_named_where_they_leave_a_split_empty(texts: list[str], told: str) -> None:
+    with pytest.raises(DataError) as raised:
+        split_rows(pa.table({"text": texts}), config(), ["text"])
+
+    assert told in str(raised.value)
 
 
 @pytest.mark.parametrize("key", ["group", "stratify"])
