@@ -55,7 +55,7 @@ def _problems(error: ValidationError, node: Node) -> Iterator[tuple[Path, Any]]:
     are left out; where it is meant for none, they are one problem."""
     found: list[tuple[Path, Any]] = []
     for problem in error.errors(include_url=False):
-        location = tuple(step for step in problem["loc"] if not _is_branch(step, node, problem["loc"]))
+        location = _path_in_file(problem, node)
         found.append((location, problem))
     told: set[Path] = set()
     for location, problem in found:
@@ -108,11 +108,12 @@ def _fields_at(type_: Any, location: Sequence[str | int]) -> tuple[str, ...]:
     return tuple(name for model in current for name in model.model_fields)
 
 
-def _is_branch(step: str | int, node: Node, location: Sequence[str | int]) -> bool:
-    """Whether a step of a fault's path names a branch of a union, which the file does not write."""
-    if not isinstance(step, str):
-        return False
-    index = list(location).index(step)
-    at = node.find(tuple(location[:index]))
-    last = index == len(location) - 1
-    return not (isinstance(at.value, dict) and (step in at.value or last)) and not isinstance(at.value, dict)
+def _path_in_file(problem: Any, node: Node) -> Path:
+    """Return the path of a problem's key without the steps that name a branch of a union, which no file writes."""
+    path: Path = ()
+    for index, step in enumerate(problem["loc"]):
+        value = node.find(path).value
+        absent = index == len(problem["loc"]) - 1 and problem["type"] == "missing"
+        if not isinstance(step, str) or absent or (isinstance(value, dict) and step in value):
+            path = (*path, step)
+    return path

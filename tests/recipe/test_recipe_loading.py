@@ -239,3 +239,18 @@ def test_a_key_of_the_users_own_is_a_value_and_so_are_columns(load: Load, minima
     recipe = load(minimal.replace("path: films.csv", "path: films.csv, columns: {text: 'the text', label: 1st}"))
 
     assert recipe.data.columns == {"text": "the text", "label": "1st"}
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("{train: a.csv}", "input should be a valid string or a list, not {"),
+        ("[a.csv, {b: c}]", "input should be a valid string, not {"),
+    ],
+)
+def test_a_mapping_that_no_branch_of_a_union_takes_is_one_fault_at_its_key(
+    faults: Faults, minimal: str, written: str, told: str
+) -> None:
+    (fault,) = faults(minimal.replace("path: films.csv", f"path: {written}"))
+
+    assert f"data.path{'.1' if written.startswith('[') else ''}: {told}" in fault
