@@ -27,10 +27,8 @@ def write_schema(path: Path) -> None:
     if not path.name or path.is_dir():
         raise UsageError(f"{path} is a folder; name a file in it, such as {path / FILE}")
     try:
-        if path.exists() and not path.is_file():  # a pipe or a device is written to, and not replaced
-            path.write_text(_text(), encoding="utf-8")
-        elif path.parent.is_dir():
-            write_text(path.resolve(), _text())
+        if path.parent.is_dir():
+            write_text(path.resolve() if path.is_file() else path, _text())
         else:
             raise UsageError(f"there is no folder {path.parent}")
     except OSError as cause:

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from lmkit.errors import ResourceError, UsageError
@@ -42,8 +43,12 @@ MACHINE = (*FULL, *DESCRIPTORS, errno.EROFS, errno.EIO)
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, then give it its name.
 
-    Raises ResourceError when the disk refuses; then `path` is as it was before.
+    A device or a pipe, such as /dev/null, /dev/stdout or a FIFO, keeps its place and gets what was written. Raises
+    ResourceError when the disk refuses; then `path` is as it was before.
     """
+    if _is_stream(path):
+        _write_through(path, write)
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +59,21 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
             flush(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path leads to a device or a pipe, or to a file that a process has open already."""
+    opened = path.is_symlink() and Path(os.path.abspath(path)).parts[1:2] in (("dev",), ("proc",))
+    return opened or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+def _write_through(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file elsewhere, then copy its content to a device or a pipe."""
+    with TemporaryDirectory() as folder:
+        temporary = Path(folder) / path.name
+        write(temporary)
+        with disk_errors(path), temporary.open("rb") as source, path.open("ab", buffering=0) as target:
+            shutil.copyfileobj(source, target)
 
 
 def read_json(path: Path | str) -> Any:

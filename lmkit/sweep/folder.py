@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +141,15 @@ def read_spec(folder: Path) -> Spec:
             tuple(kept.get("overrides", ())),
             Path(kept.get("space_file", kept["recipe_file"])),
         )
+    except FileNotFoundError as cause:
+        raise UnusableError(
+            f"this sweep's record is missing: {path}; put back a copy of it, or repeat the same `lmkit sweep` command, "
+            "which writes it anew"
+        ) from cause
     except (OSError, ValueError, KeyError, TypeError) as cause:
-        why = f"it has no {cause}" if isinstance(cause, KeyError) else cause
+        why = f"it has no {cause}" if isinstance(cause, KeyError) else getattr(cause, "strerror", None) or cause
+        if isinstance(cause, JSONDecodeError):
+            why = f"it is not JSON from line {cause.lineno} on" if cause.doc.strip() else "it is empty"
         raise UnusableError(
             f"this sweep's record is damaged: {path}: {why}; move it away: the same `lmkit sweep` command writes it "
             "anew"

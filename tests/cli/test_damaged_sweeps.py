@@ -284,7 +284,15 @@ def test_a_sweep_without_its_record_is_listed_as_damaged(runs: Path, capsys: pyt
     (runs / "sweeps" / "swept" / "sweep.json").unlink()
 
     with pytest.raises(
-        UsageError, match="swept: this sweep's record is damaged.*the same `lmkit sweep` command writes"
+        UsageError, match="swept: this sweep's record is missing.*the same `lmkit sweep` command, which writes"
     ):
         list_command(runs, False)
     assert "swept  damaged\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("content", "why"), [("", "it is empty"), ("{\n", "it is not JSON from line 2 on")])
+def test_a_sweeps_record_that_is_no_json_is_named_in_plain_words(runs: Path, content: str, why: str) -> None:
+    (runs / "sweeps" / "swept" / "sweep.json").write_text(content)
+
+    with pytest.raises(UsageError, match=f"sweep.json: {why}; move it away"):
+        list_command(runs, False)

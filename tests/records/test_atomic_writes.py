@@ -12,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from lmkit.data.writing import write_tables
 from lmkit.errors import ResourceError, UsageError
 from lmkit.records import files
 from lmkit.records.files import disk_errors, read_json, write_atomic, write_json, write_text
@@ -213,3 +215,27 @@ def test_json_that_is_nested_too_deep_is_a_damaged_file(tmp_path: Path, text: st
 
     with pytest.raises(ValueError, match="nested too deep"):
         read_json(tmp_path / "facts.json")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no named pipes")
+def test_a_pipe_keeps_its_place_and_gets_what_is_written(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    write_text(pipe, "all of it")
+
+    assert os.read(reader, 100) == b"all of it"
+    assert pipe.is_fifo()
+    os.close(reader)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such devices")
+def test_a_device_keeps_its_place(tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing.jsonl"
+    nothing.symlink_to(os.devnull)
+
+    write_tables(nothing, [pa.table({"text": ["good"]})], "jsonl")
+
+    assert nothing.is_char_device()
+    assert os.listdir(tmp_path) == ["nothing.jsonl"]
