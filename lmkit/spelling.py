@@ -41,6 +41,10 @@ SYNONYMS = {
 """What other programs call our keys."""
 
 
+LONGEST = 1000
+"""Letters of a word above which it is no slip for any, and comparing it would take long."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The one of `known` that `word` is most likely a slip for, or None where none is near.
 
@@ -48,6 +52,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     length, then the longest common parts.
     """
     candidates = sorted(set(known))
+    if len(word) > LONGEST:
+        return None
     if synonym(word) in candidates:
         return synonym(word)
     ranked = sorted((_rank(word, other), other) for other in candidates)

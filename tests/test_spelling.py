@@ -54,6 +54,10 @@ def test_among_equally_near_words_the_one_of_the_same_length_is_likelier() -> No
     assert nearest("adamv", ["adam", "adamw"]) == "adamw"
 
 
+def test_a_word_of_absurd_length_is_compared_with_nothing() -> None:
+    assert nearest("a" * 1001, ["a" * 1000]) is None
+
+
 def test_nothing_is_near_where_nothing_is_known() -> None:
     assert nearest("lr", []) is None
 

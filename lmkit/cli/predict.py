@@ -154,7 +154,7 @@ def _lines(stream: IO[bytes]) -> Iterator[list[str]]:
 
 def _decoded(line: bytes, number: int) -> str:
     try:
-        return line.decode("utf-8")
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")  # the first may begin with a byte-order mark
     except UnicodeDecodeError as cause:
         byte = line[cause.start]
         raise DataError(f"{STANDARD_INPUT}:{number}: byte 0x{byte:02x} is not utf-8") from cause

@@ -94,7 +94,7 @@ def _plugins(files: str, blocked: str) -> Plugins:
                 )
                 for point in points
             ),
-            *_file_origins([Path(name).resolve() for name in files.split(os.pathsep) if name]),
+            *_file_origins([Path(os.path.expanduser(name)).resolve() for name in files.split(os.pathsep) if name]),
         ],
         [name.strip() for name in blocked.split(",")],
     )

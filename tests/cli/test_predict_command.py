@@ -275,6 +275,14 @@ def test_lines_of_standard_input_are_answered_each(
     assert [row["prediction"] for row in lines(predict("labels", *arguments).out)] == expected
 
 
+def test_a_byte_order_mark_on_standard_input_is_no_text(
+    predict: Command, standard_input: Callable[[bytes], None]
+) -> None:
+    standard_input("\ufeffa joy\n\ufeffb\n".encode())
+
+    assert [row["text"] for row in lines(predict("labels").out)] == ["a joy", "\ufeffb"]  # a mark is at the beginning
+
+
 def test_bytes_that_are_no_text_are_told_with_their_line(
     predict: Command, standard_input: Callable[[bytes], None]
 ) -> None:

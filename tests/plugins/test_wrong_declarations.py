@@ -210,7 +210,9 @@ def test_one_file_named_twice_is_one_and_two_of_one_name_are_two(
         )
     monkeypatch.chdir(tmp_path)
 
-    monkeypatch.setenv("LMKIT_PLUGINS", os.pathsep.join(["a/same.py", str(tmp_path / "a/same.py"), "a/../a/same.py"]))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    files = ["a/same.py", str(tmp_path / "a/same.py"), "a/../a/same.py", "~/a/same.py"]
+    monkeypatch.setenv("LMKIT_PLUGINS", os.pathsep.join(files))
     once = installed_plugins()
     monkeypatch.setenv("LMKIT_PLUGINS", os.pathsep.join(["a/same.py", "b/same.py"]))
     both = installed_plugins()
