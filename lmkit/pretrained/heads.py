@@ -30,7 +30,8 @@ def fit_head(network: Any, report: Mapping[str, Any], labels: Sequence[str], sav
     if any(key.startswith(f"{name}.") for key in missing):
         return
     before = [str(saved.id2label[number]) for number in sorted(saved.id2label)]
-    same_class = type(network).__name__ in (getattr(saved, "architectures", None) or ())
+    classes = getattr(saved, "architectures", None) or ()
+    same_class = type(network).__name__ in classes
     same_labels = sorted(before) == sorted(labels) and len(set(before)) == len(before)
     if not report["mismatched_keys"] and same_class and same_labels:
         _permute(network.get_submodule(name), [before.index(label) for label in labels])
@@ -39,8 +40,12 @@ def fit_head(network: Any, report: Mapping[str, Any], labels: Sequence[str], sav
         return
     if not report["mismatched_keys"]:
         _renew(network, name)
-    others = _listed(before), _listed(labels)
-    logger.info("the head is new: that of the pretrained weights is for %s, and not %s", *others)
+    if same_labels and not same_class:
+        found = _listed(classes) or "a model of no named class"
+        logger.info("the head is new: the pretrained weights are of %s, not of %s", found, type(network).__name__)
+    else:
+        others = _listed(before), _listed(labels)
+        logger.info("the head is new: that of the pretrained weights is for %s, and not %s", *others)
 
 
 def _scores(network: Any) -> str:

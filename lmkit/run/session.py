@@ -91,13 +91,14 @@ def run_stages(
         _check_splits(recipe, rows)
         progress.show(Position("tokenise, build the model"))
         trained = folder / MODEL if facts.training else None
-        parts = _build(recipe, rows, base, plugins, hardware, trained)
-        if (cut := cut_to_positions(recipe, parts.model)) is not recipe:
-            wanted, read = recipe.task.max_length, cut.task.max_length
-            logger.warning(
-                "the model reads %d tokens of a text: texts are cut there, not at max_length %d", read, wanted
-            )
-            recipe, parts = cut, _build(cut, rows, base, plugins, hardware, trained)
+        with _each_line_once():
+            parts = _build(recipe, rows, base, plugins, hardware, trained)
+            if (cut := cut_to_positions(recipe, parts.model)) is not recipe:
+                wanted, read = recipe.task.max_length, cut.task.max_length
+                logger.warning(
+                    "the model reads %d tokens of a text: texts are cut there, not at max_length %d", read, wanted
+                )
+                recipe, parts = cut, _build(cut, rows, base, plugins, hardware, trained)
         for line in parts.data.ledger.lines():
             progress.say(line)
         found = _data_facts(parts)
@@ -198,6 +199,24 @@ def _check_splits(recipe: Recipe, rows: Rows) -> None:
     needs = "early_stopping" if recipe.train.early_stopping else "monitor" if recipe.train.monitor else None
     if needs and "validation" not in rows.splits:
         raise DataError(f"train.{needs} watches the validation split; the data has {', '.join(rows.splits)}")
+
+
+@contextmanager
+def _each_line_once() -> Iterator[None]:
+    """Log each line once, although parts may be built twice."""
+    logged = set[str]()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        line = record.getMessage()
+        new = line not in logged
+        logged.add(line)
+        return new
+
+    logger.addFilter(is_new)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_new)
 
 
 def _build(recipe: Recipe, rows: Rows, base: Path, plugins: Plugins, hardware: Hardware, trained: Path | None) -> Parts:

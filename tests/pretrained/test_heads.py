@@ -94,10 +94,12 @@ def test_any_other_head_is_new_and_drawn_from_the_seed(
     assert f"the head is new: that of the pretrained weights is for {', '.join(saved_for)}" in caplog.text
 
 
-def test_the_head_of_another_class_is_not_taken_over(tmp_path: Path) -> None:
+def test_the_head_of_another_class_is_not_taken_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="lmkit")
     save(tmp_path, ("neg", "pos"), BertForTokenClassification, BertConfig, **BERT)
 
     assert opened(tmp_path, "sequence", ("neg", "pos")).classifier.bias.tolist() == [0.0, 0.0]
+    assert "are of BertForTokenClassification, not of BertForSequenceClassification" in caplog.text
 
 
 def test_weights_without_a_head_get_one_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -236,6 +237,7 @@ def test_texts_are_cut_where_the_positions_of_the_model_end(
     recipe_file: Path,
     weights: Path,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     from lmkit.builtin.models.transformer_encoder import TransformerEncoder
 
@@ -246,9 +248,12 @@ def test_texts_are_cut_where_the_positions_of_the_model_end(
     else:
         config = BertConfig.from_pretrained(weights)
         config.max_position_embeddings = 8
-        BertForSequenceClassification(config).bert.save_pretrained(weights)
+        BertForSequenceClassification(config).save_pretrained(weights)
+    caplog.set_level(logging.INFO, logger="lmkit")
 
     run = run_recipe(load_recipe(recipe_file, changes), base=recipe_file.parent)
+
+    assert caplog.text.count("the head is new") == (0 if own else 1)
 
     ledger = json.loads((run.folder / "ledger.json").read_text())
     long = [entry for entry in ledger["entries"] if entry["reason"] == "too long"]
