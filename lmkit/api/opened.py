@@ -101,8 +101,7 @@ class Run:
         from lmkit.run.trained import predict_rows
 
         recipe = self._trained.recipe
-        names = recipe.data.columns | dict(columns or {})
-        inputs = input_rows(given_rows(rows, recipe.task), names, recipe.task, "the table")
+        inputs = input_rows(given_rows(rows, recipe.task), recipe, columns or {}, "the table")
         predictions = predict_rows(self._trained, inputs, batch_size=batch_size)
         return pa.table({"row": range(inputs.num_rows), **predictions})
 

@@ -51,11 +51,12 @@ def _add_plugins(files: list[Path] | None) -> None:
     """Add files to the plugins, and refuse one that cannot be loaded. `lmkit plugins` lists it with its cause."""
     if not files:
         return
+    from lmkit.errors import bounded
     from lmkit.plugins.installed import add_plugin_file, refuse_failed_files
 
     for file in files:
         if not file.is_file():
-            raise typer.BadParameter(f"there is no file {file}")
+            raise typer.BadParameter(bounded(f"there is no file {file}"))
         add_plugin_file(file)
     if "plugins" not in sys.argv:  # which command it is, is not known yet
         refuse_failed_files(files)
@@ -782,7 +783,7 @@ def _run_command() -> int:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
         if message := _message_of_plugin(error) or _message_of_system(error):
-            print(message, file=sys.stderr)
+            print(bounded(message), file=sys.stderr)
             return 4
         if "-v" in sys.argv or "--verbose" in sys.argv:
             import traceback

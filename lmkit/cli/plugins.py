@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 import lmkit
 from lmkit.catalog import BUILTIN, Provided
-from lmkit.errors import UsageError
+from lmkit.errors import UsageError, bounded
 from lmkit.kinds import KINDS
 from lmkit.plugins import Plugin, Plugins, installed_plugins, unmatched_blocks
 from lmkit.plugins.builders import builder_fault
@@ -27,7 +27,7 @@ def list_command(as_json: bool) -> None:
     """Each plugin with its state, its cause, where its code is and what it provides."""
     plugins = installed_plugins(report=False)
     for name in unmatched_blocks(plugins):
-        print(f"LMKIT_BLOCK names {name!r}, which is no plugin here", file=sys.stderr)
+        print(bounded(f"LMKIT_BLOCK names {name!r}, which is no plugin here"), file=sys.stderr)
     if as_json:
         print_json([_plugin_as_json(plugin, plugins) for plugin in plugins.found])
         return

@@ -131,7 +131,7 @@ def _file_tables(recipe: Recipe, file: Path, named: dict[str, str]) -> Iterator[
     first = next(tables, None)
     if first is None:
         return iter(())
-    input_rows(first, recipe.data.columns | named, recipe.task, str(file))
+    input_rows(first, recipe, named, str(file))
     return chain([first], tables)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lmkit.errors import bounded
 from lmkit.records.listing import RunValues, choose_runs
 from lmkit.records.query import parse_condition
 from lmkit.records.store import find_run, runs_folder
@@ -27,7 +28,8 @@ def list_command(
         print_json(summaries)
         return
     if not summaries:
-        print(f"no run in {runs} is like that" if where else f"no runs in {runs}; `lmkit run RECIPE` makes one")
+        told = f"no run in {runs} is like that" if where else f"no runs in {runs}; `lmkit run RECIPE` makes one"
+        print(bounded(told))
         return
     asked = dict.fromkeys([*sort, *(parse_condition(text).key for text in where)])
     keys = [key for key in asked if key not in ALWAYS_SHOWN]

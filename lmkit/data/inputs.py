@@ -11,6 +11,7 @@ import pyarrow as pa
 from lmkit.data.columns import named_columns
 from lmkit.errors import DataError, UsageError
 from lmkit.kinds.data import DataConfig
+from lmkit.recipe.document import missing_file
 from lmkit.spelling import nearest
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def file_config(path: Path, recipe: Recipe, catalog: Catalog) -> DataConfig:
     if not path.is_file():
         beside = [other.name for other in path.parent.iterdir() if other.is_file()] if path.parent.is_dir() else []
         near = nearest(path.name, beside)
-        raise UsageError(f"there is no file {path}" + (f"; did you mean {str(path.parent / near)!r}?" if near else ""))
+        raise UsageError(missing_file(path) + (f"; did you mean {str(path.parent / near)!r}?" if near else ""))
     data, place = recipe.data, str(path.resolve())
     if ending(path) in _endings(data):
         return data.model_copy(update={"path": place, "files": None, "keep": None, "limit": None})
@@ -107,14 +108,14 @@ def given_rows(rows: Any, task: TaskConfig) -> pa.Table:
     )
 
 
-def input_rows(table: pa.Table, names: Mapping[str, str], task: TaskConfig, where: str) -> pa.Table:
+def input_rows(table: pa.Table, recipe: Recipe, chosen: Mapping[str, str], where: str) -> pa.Table:
     """The columns that the task reads, under its names and of its types; texts become words where it reads words.
 
-    A column is found under the name that `names` gives, else under the task's own, else as the only one. Raises
-    DataError for one that is not there.
+    A column is found under the name that `chosen` gives, else under the recipe's, else under the task's own; the only
+    one needs no name. Raises DataError for one that is not there.
     """
-    wanted = input_columns(task)
-    found = found_columns(table, names, wanted)
+    wanted = input_columns(recipe.task)
+    found = found_columns(table, recipe.data.columns, wanted, chosen)
     for column in wanted:
         source = found.get(column.name, column.name)
         if source not in table.column_names:
@@ -129,15 +130,18 @@ def input_rows(table: pa.Table, names: Mapping[str, str], task: TaskConfig, wher
     return named_columns(table, found, wanted, where).select([column.name for column in wanted])
 
 
-def found_columns(table: pa.Table, names: Mapping[str, str], wanted: Sequence[Column]) -> dict[str, str]:
-    """The table's names of columns: those of `names`, else the task's own; the only column needs no name."""
+def found_columns(
+    table: pa.Table, names: Mapping[str, str], wanted: Sequence[Column], chosen: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The table's names of columns: those `chosen`, else those of `names`, else the task's own; the only column needs
+    no name."""
     if len(wanted) == len(table.column_names) == 1:
         return {wanted[0].name: table.column_names[0]}
     there = table.column_names
     own = {
         column.name: column.name for column in wanted if column.name in there and names.get(column.name) not in there
     }
-    return {**names, **own}
+    return {**names, **own, **(chosen or {})}
 
 
 def without_text(rows: pa.Table) -> tuple[int, ...]:

@@ -45,14 +45,13 @@ def answer_tables(
     `data.columns` does not fit; `where` is what messages call the rows. Raises DataError for rows without what the task
     reads, UsageError for rows that have a column of an answer's name.
     """
-    names = trained.recipe.data.columns | dict(columns or {})
     known: dict[str, None] = {}
     for table in tables:
         known |= dict.fromkeys(table.column_names)
         for name in known.keys() - set(table.column_names):
             table = table.append_column(name, pa.nulls(table.num_rows))
         table = table.select(list(known))
-        inputs = input_rows(table, names, trained.recipe.task, where)
+        inputs = input_rows(table, trained.recipe, columns or {}, where)
         answers = answer_rows(trained, inputs, batch_size=batch_size)
         beside = _answer_columns(trained, inputs, answers.predictions, logits)
         taken = [name for name in beside if name in table.column_names]

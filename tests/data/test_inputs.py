@@ -84,6 +84,9 @@ def test_a_file_of_another_sort_or_none_is_told(catalog: Catalog, tmp_path: Path
         file_config(tmp_path / "row.xls", own, catalog)
     with pytest.raises(UsageError, match="there is no file"):
         file_config(tmp_path / "nowhere" / "rows.csv", own, catalog)
+    (tmp_path / "rows.csv").symlink_to("gone.csv")
+    with pytest.raises(UsageError, match=r"rows\.csv is a link to gone\.csv, where there is no file"):
+        file_config(tmp_path / "rows.csv", own, catalog)
 
 
 ROWS = [{"text": f"text {number}", "id": number} for number in range(10)]
@@ -187,6 +190,13 @@ def test_a_column_is_found_by_the_recipes_name_the_tasks_or_as_the_only_one(
     columns: list[str], names: dict[str, str], wanted: list[Column], found: dict[str, str]
 ) -> None:
     assert found_columns(pa.table({name: ["x"] for name in columns}), names, wanted) == found
+
+
+def test_a_column_that_was_chosen_is_that_column_or_missing() -> None:
+    table = pa.table({"text": ["x"], "b": ["y"]})
+
+    assert found_columns(table, {"text": "text"}, [TEXT], {"text": "b"}) == {"text": "b"}
+    assert found_columns(table, {}, [TEXT], {"text": "review"}) == {"text": "review"}  # not there: never another
 
 
 def test_texts_are_no_rows_for_a_task_that_reads_two() -> None:
