@@ -105,6 +105,7 @@ def run_stages(
         facts.compare(data=found)
         facts.data = found
         if rank == 0:
+            stop.check_right()  # a folder that was moved away would be made anew
             write_json(folder / LEDGER, parts.data.ledger.as_json(), rows=True)
         keep()
     writer = MetricsWriter(folder / METRICS) if rank == 0 else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,8 +13,9 @@ from safetensors.numpy import load_file
 
 from lmkit import load_recipe, open_run, run_recipe
 from lmkit.api import Run
-from lmkit.errors import UsageError
+from lmkit.errors import ResourceError, UsageError
 from lmkit.records.metrics import read_metrics
+from lmkit.run import session
 
 
 def run(recipe_file: Path, *overrides: str) -> Run:
@@ -45,6 +47,25 @@ def test_a_finished_run_leaves_its_whole_record(recipe_file: Path) -> None:
     assert record.results["test"].rows == record.data["rows"]["test"]
     assert set(record.results["test"].baselines) == {"majority"}
     assert record.seconds.keys() == {"prepare", "train", "save", "evaluate"}
+
+
+def test_a_run_whose_folder_is_moved_before_it_trains_makes_no_other(
+    recipe_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = recipe_file.parent / "moved"
+    facts_of = session._data_facts
+
+    def move(parts: Any) -> Any:
+        (folder,) = recipe_file.parent.glob("runs/2*")
+        folder.rename(moved)
+        return facts_of(parts)
+
+    monkeypatch.setattr(session, "_data_facts", move)
+    with pytest.raises(ResourceError, match="was moved or removed; where it is now, `lmkit resume FOLDER`"):
+        run_recipe(load_recipe(recipe_file), base=recipe_file.parent, runs=recipe_file.parent / "runs")
+
+    assert not list(recipe_file.parent.glob("runs/2*"))
+    assert (moved / "record.json").is_file()
 
 
 def test_a_model_learns_what_the_wording_tells(recipe_file: Path) -> None:
