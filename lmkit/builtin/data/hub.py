@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -13,16 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from lmkit.builtin.data.hub_config import SAVED_SPLITS, SAVED_STATE, HubConfig
+from lmkit.builtin.data.hub_config import SAVED_SPLITS, SAVED_STATE, HubConfig, wrong_source
 from lmkit.errors import DataError, LmkitError, PluginError, ResourceError
 from lmkit.kinds.data import SPLITS, file_identity
 from lmkit.offline import hub_offline_by
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-"""How an id on the hub is written: a name, most often behind its owner's."""
 
 
 def build_hub(config: HubConfig, *, folder: Path) -> HubSource:
@@ -96,12 +92,8 @@ class HubSource:
     def _builder(self) -> Any:
         """The library's builder of a dataset on the hub, which knows its commit and has read no rows."""
         source, revision = self._config.source, self._config.revision
-        if self._folder.is_file():
-            raise DataError(
-                f"{self._folder} is a file; a folder or an id was expected. Files are read by csv, jsonl, …"
-            )
-        if not ID.fullmatch(source) or source.startswith("."):
-            raise DataError(f"there is no folder {self._folder}, and {source!r} is no id of the Hugging Face hub")
+        if (wrong := wrong_source(source, self._folder)) is not None:
+            raise DataError(wrong)
         if Path(source).exists():  # which the library would read instead
             raise DataError(
                 f"{source!r} is in the current directory ({Path.cwd()}) and not below the recipe's; for the one of the "

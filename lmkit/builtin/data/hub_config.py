@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -57,6 +59,10 @@ class HubConfig(DataConfig):
     splits: HubSplitsConfig = HubSplitsConfig()
     """What the dataset calls its splits, where it is not train, validation and test."""
 
+    def unreadable(self, folder: Path) -> Mapping[str, str]:
+        wrong = None if "${env:" in self.source else wrong_source(self.source, folder / self.source)
+        return {} if wrong is None else {"source": wrong}
+
     def column_names(self, folder: Path) -> tuple[str, ...] | None:
         """Those that a saved folder's description names; None for what is on the hub."""
         if "${env:" in self.source:
@@ -69,6 +75,19 @@ class HubConfig(DataConfig):
             return tuple(json.loads((saved / SAVED_INFO).read_text(encoding="utf-8"))["features"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
+
+
+ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+"""How an id on the hub is written: a name, most often behind its owner's."""
+
+
+def wrong_source(source: str, path: Path) -> str | None:
+    """What is wrong with a source that is neither a folder nor an id on the hub; None for one that may be either."""
+    if path.is_file():
+        return f"{path} is a file; a folder or an id was expected. Files are read by csv, jsonl, …"
+    if not path.is_dir() and (not ID.fullmatch(source) or source.startswith(".")):
+        return f"there is no folder {path}, and {source!r} is no id of the Hugging Face hub"
+    return None
 
 
 SAVED_SPLITS = "dataset_dict.json"

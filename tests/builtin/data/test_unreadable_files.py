@@ -75,6 +75,8 @@ def faults(recipe: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
         ("use: parquet, path: [a.en, b.parquet]", "2:28", "data.path: there is no file {folder}/b.parquet"),
         (PAIRS, "2:31", "data.path: there is no file {folder}/a.de"),
         (SPLITS, "2:35", "data.files.train: there is no file {folder}/train.jsonl"),
+        ("use: hub, source: ./saved", "2:26", "data.source: there is no folder {folder}/saved, and './saved' is no id"),
+        ("use: hub, source: a.en", "2:26", "data.source: {folder}/a.en is a file; a folder or an id was expected"),
         ("use: csv, path: link", "2:24", "data.path: {folder}/link is a link to nowhere, where there is no file"),
     ],
 )
