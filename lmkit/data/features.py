@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lmkit
+from lmkit.data.cache import FEATURES, cache_folder
 from lmkit.data.cached_features import cache_key, cached_features
 from lmkit.data.checks import check_length
+from lmkit.data.pieces import encode_in_pieces
 from lmkit.data.prepare import Rows, close_rows
 from lmkit.data.tokenizers import library_versions
 from lmkit.errors import DataError
@@ -20,6 +22,8 @@ from lmkit.kinds.task import Features, Ragged, Task
 from lmkit.kinds.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lmkit.data.ledger import Ledger
     from lmkit.kinds.task import TaskConfig
     from lmkit.recipe.schema import Recipe
@@ -51,7 +55,7 @@ def prepare_features(
     columns = [column.name for column in recipe.task.columns]
     for split, table in rows.splits.items():
         key = cache_key(table, columns, *versions, *settings)
-        features[split], hit = cached_features(key, partial(task.encode, table, tokenizer, target_tokenizer))
+        features[split], hit = cached_features(key, partial(_encode, task, table, tokenizer, target_tokenizer))
         cached = cached and hit
     cut = {split: its.cut for split, its in features.items()}
     short = check_lengths(rows, cut, recipe)
@@ -59,6 +63,13 @@ def prepare_features(
         if table.num_rows < len(cut[split]):
             features[split] = _chosen(features[split], cut[split] == 0)
     return Prepared(short, features, short.ledger, cached)
+
+
+def _encode(task: Task, table: pa.Table, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> Features:
+    def encode(rows: pa.Table) -> Features:
+        return task.encode(rows, tokenizer, target_tokenizer)
+
+    return encode_in_pieces(encode, table, cache_folder() / FEATURES)
 
 
 def check_lengths(rows: Rows, cut: Mapping[str, NDArray[np.int64]], recipe: Recipe) -> Rows:

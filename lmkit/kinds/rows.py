@@ -37,6 +37,9 @@ SAMPLE = 50
 Quoting = Literal["auto", "standard", "none"]
 """Whether quotation marks enclose fields of CSV (`standard`), are text (`none`), or the file shows it (`auto`)."""
 
+PIECE = 20_000
+"""Rows that are in memory as Python values at once."""
+
 SWALLOWED = 3
 """Lines that quotes make one row of, from which on a file does not quote where each of them is a whole row; one fewer
 where tabs are between fields, since texts hold few."""
@@ -56,9 +59,13 @@ def read_csv(
     that are read as text, are counted in the table's notes. Raises DataError for a missing or doubled header, a ragged
     row, a quote that is not closed, or bytes that are not `encoding`.
     """
+    import pyarrow as pa
+
     reader = _CsvReader(stream, name, delimiter, encoding, quoting, len(header or ()))
     columns = _columns(reader, name, header)
-    return with_notes(_text_table(columns, list(_full_rows(reader, len(columns)))), reader.notes())
+    tables = [_text_table(columns, rows) for rows in batched(_full_rows(reader, len(columns)), PIECE)]
+    table = pa.concat_tables(tables).combine_chunks() if tables else _text_table(columns, [])
+    return with_notes(table, reader.notes())
 
 
 def csv_tables(
@@ -109,6 +116,14 @@ def read_jsonl(stream: IO[bytes], name: str, encoding: str = FOUND) -> pa.Table:
 
     Raises DataError, with the line's number or the object's, for what is no JSON object and for mixed types.
     """
+    import pyarrow as pa
+
+    if stream.seekable():
+        start = stream.tell()
+        tables = _tables_alike(batched(_json_rows(stream, name, encoding), PIECE))
+        if tables:
+            return pa.concat_tables(tables).combine_chunks()
+        stream.seek(start)
     rows = list(_json_rows(stream, name, encoding))
     if not rows:
         raise DataError(f"{name} is empty; objects were expected in its array")
@@ -144,6 +159,20 @@ def _object_table(rows: Sequence[tuple[str, dict[str, Any]]]) -> pa.Table:
     places, objects = zip(*rows, strict=True)
     columns = dict.fromkeys(key for row in objects for key in row)
     return pa.table({column: _column([row.get(column) for row in objects], column, places) for column in columns})
+
+
+def _tables_alike(pieces: Iterable[Sequence[tuple[str, dict[str, Any]]]]) -> list[pa.Table]:
+    """The objects as tables with one schema; none where a piece has other columns or types than the first."""
+    tables: list[pa.Table] = []
+    for piece in pieces:
+        try:
+            table = _object_table(piece)
+        except DataError:
+            return []  # reading all at once finds the first fault of the whole file
+        if tables and table.schema != tables[0].schema:
+            return []
+        tables.append(table)
+    return tables
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -141,7 +141,10 @@ class Task(Protocol):
     """What each column of the features becomes in a batch."""
 
     def encode(self, rows: pa.Table, tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> Features:
-        """Rows as features. Target columns may be absent, when there is only something to predict."""
+        """Rows as features. Target columns may be absent, when there is only something to predict.
+
+        A split of many rows is encoded some rows at a time, so a row's features depend on that row alone.
+        """
         ...
 
     def loss(self, output: Output, batch: Batch) -> Tensor:
