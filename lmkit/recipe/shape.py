@@ -63,6 +63,8 @@ def meant(path: Path, siblings: Iterable[str], shape: Mapping[Path, list[str]]) 
     near = nearest(str(key), [name for name in siblings if name != "use" or is_near(str(key), name)])
     if near and is_near(str(key), near):
         return "unknown key", near
+    if home == ():
+        return "unknown key; it belongs at the top of the recipe", None
     if home is not None:
         return "unknown key", dotted((*home, key))
     meaning = min((at for at, keys in shape.items() if other in keys), key=lambda at: _distance(here, at), default=None)

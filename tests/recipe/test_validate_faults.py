@@ -53,6 +53,13 @@ def test_perturbations_stand_beside_metrics_and_not_below_validate(faults: Fault
     ]
 
 
+@pytest.mark.parametrize("block", ["train: {early_stopping: {name: x}}", "trackers: [{use: csv, name: x}]"])
+def test_a_key_of_the_whole_recipe_is_sent_to_its_top(faults: Faults, minimal: str, block: str) -> None:
+    (fault,) = faults(f"{minimal}{block}\n")
+
+    assert "name: unknown key; it belongs at the top of the recipe (" in fault
+
+
 @pytest.mark.parametrize(
     ("requirement", "told"),
     [

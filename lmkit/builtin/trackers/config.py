@@ -66,7 +66,7 @@ class WandbConfig(TrackerConfig):
     nothing ever asks for a key."""
 
     project: Project = "lmkit"
-    """The W&B project, without any of / \\\\ # ? % and colons; WANDB_PROJECT wins over this."""
+    """The W&B project, without any of / \\ # ? % and colons; WANDB_PROJECT wins over this."""
 
     entity: Name | None = None
     """The W&B user or team that owns the project; by default WANDB_ENTITY, or the account's own."""
