@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import inspect
 import os
 from collections.abc import Callable, Mapping
@@ -35,7 +36,15 @@ class RelativePath:
     """Whether it is a path only where it leads somewhere (otherwise, say, the id of a model on a hub)."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return no_info_after_validator_function(os.path.expanduser, handler(source))
+        return no_info_after_validator_function(_with_home, handler(source))
+
+
+def _with_home(text: str) -> str:
+    """Put the home folder in the place of a `~` at the beginning. Of a pattern only what was written is one."""
+    beginning, slash, rest = text.partition("/")
+    home = os.path.expanduser(beginning)
+    is_pattern = glob.escape(rest) != rest and not os.path.exists(home + slash + rest)
+    return (glob.escape(home) if home != beginning and is_pattern else home) + slash + rest
 
 
 FilePath = Annotated[str, RelativePath()]

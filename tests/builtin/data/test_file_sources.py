@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 from lmkit.api import load_recipe
 from lmkit.builtin.data.config import CsvConfig, FileDataConfig, JsonlConfig
+from lmkit.builtin.data.files import found_files
 from lmkit.errors import DataError, RecipeError
 from lmkit.kinds.data import Source
 from lmkit.plugins import installed_plugins
@@ -233,3 +235,23 @@ def test_a_folder_given_for_a_file_is_told_with_the_files_in_it(tmp_path: Path) 
 
     with pytest.raises(DataError, match=r"rows is a folder; name a file in it: train\.csv"):
         source(csv_config(path="rows"), tmp_path).load()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has another home folder")
+@pytest.mark.parametrize(
+    ("written", "read"), [("~/rows/*.csv", ["x[1].csv", "x1.csv"]), ("~/rows/x[1].csv", ["x[1].csv"])]
+)
+def test_a_home_folder_is_no_part_of_a_pattern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, read: list[str]
+) -> None:
+    for home in ("home[1]", "home1"):
+        for name in ("x[1].csv", "x1.csv"):
+            (tmp_path / home / "rows").mkdir(parents=True, exist_ok=True)
+            (tmp_path / home / "rows" / name).write_text("text\na\n")
+    monkeypatch.setenv("HOME", str(tmp_path / "home[1]"))
+
+    config = CsvConfig.model_validate({"use": "csv", "path": written})
+
+    assert isinstance(config.path, str)
+    found = found_files(tmp_path, config.path)
+    assert [path.relative_to(tmp_path / "home[1]" / "rows").name for path in found] == sorted(read)
