@@ -148,7 +148,7 @@ def study_data(
     Jaccard index, such as 0.8) from which on texts are looked for as near-duplicates. Raises DataError and
     ResourceError for rows that cannot be read.
     """
-    from lmkit.data.study import study_rows
+    from lmkit.data.cached_study import cached_study
     from lmkit.run.progress import NoProgress, Position
 
     shown = progress or NoProgress()
@@ -159,6 +159,6 @@ def study_data(
 
     try:
         with network(recipe.offline):
-            return study_rows(resolved(recipe), Path(base).resolve(), installed_plugins(), near_duplicates, tell)
+            return cached_study(resolved(recipe), Path(base).resolve(), installed_plugins(), near_duplicates, tell)
     finally:
         shown.close()

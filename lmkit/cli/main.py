@@ -707,7 +707,7 @@ def sync(
 
 @cache_app.command("list")
 def list_cache(as_json: AsJson = False) -> None:
-    """List what the cache holds, by sort: rows, tokenizers, features, and what plugins keep."""
+    """List what the cache holds, by sort: rows, tokenizers, features, studies, and what plugins keep."""
     from lmkit.cli.cache import list_command
 
     list_command(as_json)
@@ -717,7 +717,7 @@ def list_cache(as_json: AsJson = False) -> None:
 def clear_cache(
     sorts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SORT", help="What to remove; by default rows, tokenizers and features."),
+        typer.Argument(metavar="SORT", help="What to remove; by default rows, tokenizers, features and studies."),
     ] = None,
     unused: Annotated[
         float | None,

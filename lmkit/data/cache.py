@@ -26,7 +26,7 @@ LOG = logging.getLogger("lmkit")
 
 FORMAT = 2
 
-ROWS, TOKENIZERS, FEATURES = MADE = ("rows", "tokenizers", "features")
+ROWS, TOKENIZERS, FEATURES, STUDIES = MADE = ("rows", "tokenizers", "features", "studies")
 """The folders of what lmkit makes, which it makes again. Plugins may keep other things beside them."""
 
 LOCK = ".lock"

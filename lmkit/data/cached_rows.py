@@ -37,7 +37,7 @@ def cached_rows(recipe: Recipe, folder: Path, plugins: Plugins) -> Rows:
     Errors are those of `prepare_rows`; nothing is kept of rows that were refused.
     """
     source = build_source(recipe, folder, plugins.catalog)
-    key = _key(source, recipe, plugins)
+    key = rows_key(source, recipe, plugins)
     make = partial(rows_of, source, recipe, plugins.catalog)
     if key is None:
         return make()
@@ -45,7 +45,7 @@ def cached_rows(recipe: Recipe, folder: Path, plugins: Plugins) -> Rows:
     return rows
 
 
-def _key(source: Source, recipe: Recipe, plugins: Plugins) -> str | None:
+def rows_key(source: Source, recipe: Recipe, plugins: Plugins) -> str | None:
     """A hash of the source's fingerprint and of all that makes these rows of it; None where it cannot be told."""
     data, task = recipe.data, recipe.task
     builder = plugins.catalog.find("data", data.use).component.load()
@@ -56,8 +56,8 @@ def _key(source: Source, recipe: Recipe, plugins: Plugins) -> str | None:
     settings = [
         fingerprint,
         recipe.seed if "seed" in asked_for(builder) else None,
-        _made_by("data", data, plugins),
-        [_made_by("transform", config, plugins) for config in recipe.transforms],
+        made_by("data", data, plugins),
+        [made_by("transform", config, plugins) for config in recipe.transforms],
         [[column.name, column.type, column.role] for column in task.columns],
         task.one_answer,
     ]
@@ -65,7 +65,7 @@ def _key(source: Source, recipe: Recipe, plugins: Plugins) -> str | None:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _made_by(kind: str, config: ComponentConfig, plugins: Plugins) -> list[Any]:
+def made_by(kind: str, config: ComponentConfig, plugins: Plugins) -> list[Any]:
     """A component's settings, its plugin and version, and the code of its builder."""
     builder = plugins.catalog.find(kind, config.use).component.load()
     return [config.model_dump(mode="json"), plugins.provider(kind, config.use), source_hash(builder)]
