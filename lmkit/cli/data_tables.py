@@ -147,10 +147,14 @@ def _alike(alike: Alike, what: str) -> Iterator[RenderableType]:
 
 
 def _overlaps(overlaps: Sequence[Overlap]) -> Iterator[RenderableType]:
-    table = _table(("rows of", False), ("in", False), ("exactly", True), ("but for case, spacing, Unicode", True))
+    answers = [("with another target", True)] if any(each.contradicted is not None for each in overlaps) else []
+    table = _table(
+        ("rows of", False), ("in", False), ("exactly", True), ("but for case, spacing, Unicode", True), *answers
+    )
     for each in overlaps:
         style = "yellow" if each.exact or each.respelt else ""
-        table.add_row(each.split, each.other, f"{each.exact:,}", f"{each.respelt:,}", style=style)
+        against = [] if each.contradicted is None else [f"{each.contradicted:,}"]
+        table.add_row(each.split, each.other, f"{each.exact:,}", f"{each.respelt:,}", *against, style=style)
     yield table
     for each in overlaps:
         for pair in each.examples:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lmkit.data.checks import Mask, conflicting, empty, repeated
+from lmkit.data.checks import Mask, combined, conflicting, contradicted, empty, repeated
 from lmkit.data.columns import input_names, text_names
 from lmkit.data.digests import digests
 from lmkit.data.examples import showing
@@ -38,7 +38,7 @@ def study_alike(tables: Tables, columns: Sequence[Column], one_answer: bool) -> 
         exact, alike = digests(table, inputs), digests(table, inputs, inputs)
         answers = digests(table, targets)
         answers_alike = digests(table, targets, texts) if set(targets) & set(texts) else answers
-        rows, rows_alike = _combined(exact, answers), _combined(alike, answers_alike)
+        rows, rows_alike = combined(exact, answers), combined(alike, answers_alike)
         masks = repeated(rows), repeated(rows_alike)
         duplicates.append((masks, _groups(name, table, columns, rows_alike, masks[1])))
         if one_answer:
@@ -47,7 +47,7 @@ def study_alike(tables: Tables, columns: Sequence[Column], one_answer: bool) -> 
     return _summed(duplicates), _summed(conflicts) if one_answer else None
 
 
-def study_overlaps(splits: Tables, columns: Sequence[Column]) -> tuple[Overlap, ...]:
+def study_overlaps(splits: Tables, columns: Sequence[Column], one_answer: bool) -> tuple[Overlap, ...]:
     """For each two splits, the rows of the first whose inputs occur in the second."""
     inputs = input_names(columns)
     exact = {name: digests(table, inputs) for name, table in splits.items()}
@@ -60,21 +60,15 @@ def study_overlaps(splits: Tables, columns: Sequence[Column]) -> tuple[Overlap, 
         shown = [*np.flatnonzero(same)[:OVERLAPS], *np.flatnonzero(respelt)[:OVERLAPS]]
         partners = [int(np.argmax(alike[other] == alike[one][row])) for row in shown]
         pairs = [(show(one, int(row)), show(other, partner)) for row, partner in zip(shown, partners, strict=True)]
-        return Overlap(one, other, int(same.sum()), int(respelt.sum()), tuple(pairs))
+        against = int(contradicted(splits[one], [splits[other]], columns).sum()) if one_answer else None
+        return Overlap(one, other, int(same.sum()), int(respelt.sum()), tuple(pairs), against)
 
     return tuple(overlap(one, other) for one, other in combinations(splits, 2))
 
 
 def filled_rows(tables: Tables, columns: Sequence[Column]) -> Tables:
     """The rows that are not empty."""
-    every = [column.name for column in columns]
-    return {name: table.filter(pa.array(~empty(table, every))) for name, table in tables.items()}
-
-
-def _combined(inputs: Digests, targets: Digests) -> Digests:
-    """(N,) a hash of both."""
-    with np.errstate(over="ignore"):
-        return np.asarray(inputs * np.uint64(0x9E3779B97F4A7C15) + targets)
+    return {name: table.filter(pa.array(~empty(table, columns))) for name, table in tables.items()}
 
 
 def _summed(found: Sequence[tuple[tuple[Mask, Mask], Iterator[tuple[Example, ...]]]]) -> Alike:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lmkit.data.columns import ROW, input_names, label_column
 from lmkit.data.digests import digests
 from lmkit.data.ledger import FIRST, Entry, Fate, Ledger
+from lmkit.data.visible import rows_with, visible_texts
 from lmkit.errors import DataError
 from lmkit.kinds.data import ChecksConfig
 
@@ -43,8 +44,12 @@ CONFLICT = Check("on_conflict", "conflicting")
 DUPLICATE = Check("on_duplicate", "duplicate")
 OVERLAP = Check("on_overlap", "in another split too")
 RESPELT_OVERLAP = Check("on_overlap", "in another split too but for case or spacing")
+CONTRADICTED = Check("on_overlap", "in another split with another target")
 TOO_LONG = Check("on_truncate", "too long")
-CHECKS = (EMPTY, CONFLICT, DUPLICATE, OVERLAP, RESPELT_OVERLAP, TOO_LONG)
+UNLABELLED = "without a label"
+WORDLESS = "with a word without text"
+WITH_NULS = "with NUL characters, which were removed"
+CHECKS = (EMPTY, CONFLICT, DUPLICATE, OVERLAP, RESPELT_OVERLAP, CONTRADICTED, TOO_LONG)
 
 
 def check_rows(
@@ -57,12 +62,15 @@ def check_rows(
 ) -> tuple[pa.Table, Ledger]:
     """Rows without the empty, contradictory and doubled ones, as the policies say; `split` names a given one.
 
-    Raises DataError where a policy is `error` and its check finds something.
+    Rows without a label are left out whatever `on_empty` allows: there is nothing to learn from them, and nothing is no
+    class. Raises DataError where a policy is `error` and its check finds something.
     """
     inputs = input_names(columns)
     every = [column.name for column in columns]
 
-    table, ledger = _settle(EMPTY, empty(table, every), table, columns, checks, split, ledger)
+    table, ledger = _settle(EMPTY, empty(table, columns), table, columns, checks, split, ledger)
+    table, ledger = leave_out(table, unlabelled(table, columns), UNLABELLED, columns, split, ledger)
+    ledger = remark(table, wordless(table, columns), WORDLESS, columns, split, ledger)
     if one_answer:
         conflict = conflicting(digests(table, inputs), digests(table, every))
         table, ledger = _settle(CONFLICT, conflict, table, columns, checks, split, ledger)
@@ -70,9 +78,12 @@ def check_rows(
 
 
 def check_overlap(
-    splits: dict[str, pa.Table], columns: Sequence[Column], checks: ChecksConfig, ledger: Ledger
+    splits: dict[str, pa.Table], columns: Sequence[Column], one_answer: bool, checks: ChecksConfig, ledger: Ledger
 ) -> tuple[dict[str, pa.Table], Ledger]:
-    """The splits, with training rows whose inputs occur elsewhere counted and, if so wished, dropped."""
+    """The splits, with training rows whose inputs occur elsewhere counted and, if so wished, dropped.
+
+    Where a row has `one_answer`, those of them that have another one elsewhere are counted once more, by themselves.
+    """
     if len(splits) == 1:
         return splits, ledger
     train, others = splits["train"], [table for name, table in splits.items() if name != "train"]
@@ -86,6 +97,9 @@ def check_overlap(
     if left.num_rows < train.num_rows:
         respelt = respelt[~exact]
     left, ledger = _settle(RESPELT_OVERLAP, respelt, left, columns, checks, "train", ledger)
+    if one_answer:
+        against = contradicted(left, others, columns)
+        left, ledger = _settle(CONTRADICTED, against, left, columns, checks, "train", ledger)
     return splits | {"train": left}, ledger
 
 
@@ -119,6 +133,13 @@ def leave_out(
     return table.filter(pa.array(~left_out)), ledger.with_entries(entries)
 
 
+def remark(
+    table: pa.Table, found: Mask, reason: str, columns: Sequence[Column], split: str | None, ledger: Ledger
+) -> Ledger:
+    """The account with rows that are kept, about which no policy decides."""
+    return ledger.with_entries(_entries(reason, "kept", None, found, table, columns, split))
+
+
 def shared(table: pa.Table, others: Sequence[pa.Table], columns: Sequence[Column]) -> tuple[Mask, Mask]:
     """Which rows' inputs occur in other tables too: (N,) exactly, and (N,) only once they are normalised."""
     inputs = input_names(columns)
@@ -129,14 +150,67 @@ def shared(table: pa.Table, others: Sequence[pa.Table], columns: Sequence[Column
     return exact, alike & ~exact
 
 
-def empty(table: pa.Table, columns: Sequence[str]) -> Mask:
-    """(N,) true for rows without text, words, a label or tags in one of the columns."""
+def contradicted(table: pa.Table, others: Sequence[pa.Table], columns: Sequence[Column]) -> Mask:
+    """(N,) true for rows whose inputs, once normalised, occur in other tables with another target."""
+    inputs, targets = input_names(columns), [column.name for column in columns if column.role == "target"]
+
+    def keys(one: pa.Table) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        asked = digests(one, inputs, inputs)
+        for column in columns:
+            if column.type == "words":  # divided in another way, words have other tags without contradiction
+                asked = combined(asked, np.asarray(pc.list_value_length(one[column.name]), np.uint64))
+        return asked, combined(asked, digests(one, targets))
+
+    mine, mine_answered = keys(table)
+    theirs = [keys(other) for other in others]
+    answered, first = np.unique(np.concatenate([both for _, both in theirs]), return_index=True)
+    asked, answers = np.unique(np.concatenate([asked for asked, _ in theirs])[first], return_counts=True)
+    place = np.minimum(np.searchsorted(asked, mine), len(asked) - 1)
+    elsewhere = np.where(asked[place] == mine, answers[place], 0)
+    return np.asarray(elsewhere > np.isin(mine_answered, answered))
+
+
+def combined(inputs: NDArray[np.uint64], targets: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """(N,) a hash of both."""
+    with np.errstate(over="ignore"):
+        return np.asarray(inputs * np.uint64(0x9E3779B97F4A7C15) + targets)
+
+
+def empty(table: pa.Table, columns: Sequence[Column]) -> Mask:
+    """(N,) true for rows in which one of the columns shows no text, no word or no label, or lacks one of its tags."""
     found = np.zeros(table.num_rows, np.bool_)
-    for name in columns:
-        values = table[name]
-        text = pa.types.is_string(values.type)
-        blank = pc.equal(pc.utf8_trim_whitespace(values), "") if text else pc.equal(pc.list_value_length(values), 0)
-        found |= np.asarray(blank)
+    for column in columns:
+        values = table[column.name].combine_chunks()
+        if pa.types.is_string(values.type):
+            found |= ~visible_texts(values)
+        else:
+            visible = visible_texts(pc.list_flatten(values))
+            found |= ~rows_with(values, visible)
+            if column.type == "tags":
+                found |= rows_with(values, ~visible)
+    return found
+
+
+def unlabelled(table: pa.Table, columns: Sequence[Column]) -> Mask:
+    """(N,) true for rows without a label, or with a word that has none."""
+    found = np.zeros(table.num_rows, np.bool_)
+    for column in columns:
+        if column.type in ("label", "tags"):
+            values = table[column.name].combine_chunks()
+            if column.type == "label":
+                found |= ~visible_texts(values)
+            else:
+                found |= rows_with(values, ~visible_texts(pc.list_flatten(values)))
+    return found
+
+
+def wordless(table: pa.Table, columns: Sequence[Column]) -> Mask:
+    """(N,) true for rows with words, one of which shows nothing."""
+    found = np.zeros(table.num_rows, np.bool_)
+    for column in columns:
+        if column.type == "words":
+            values = table[column.name].combine_chunks()
+            found |= rows_with(values, ~visible_texts(pc.list_flatten(values)))
     return found
 
 

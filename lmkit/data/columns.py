@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from lmkit.data.visible import rows_with
 from lmkit.errors import DataError
 from lmkit.spelling import nearest
 
@@ -51,6 +53,24 @@ def named_columns(
         result[column.name] = values
     result[ROW] = pa.array(np.arange(table.num_rows))
     return pa.table(result)
+
+
+def without_nuls(table: pa.Table, columns: Sequence[Column]) -> tuple[pa.Table, NDArray[np.bool_]]:
+    """Return the table without NUL characters in the task's columns, and (N,) which rows had one."""
+    found = np.zeros(table.num_rows, np.bool_)
+    for column in columns if table.num_rows else ():
+        values = table[column.name].combine_chunks()
+        listed = pa.types.is_list(values.type)
+        texts = pc.list_flatten(values) if listed else values
+        with_nul = np.asarray(pc.match_substring(texts, "\0"), np.bool_)
+        if with_nul.any():
+            found |= rows_with(values, with_nul) if listed else with_nul
+            plain = pc.replace_substring(texts, "\0", "")
+            lengths = np.asarray(pc.list_value_length(values)) if listed else ()
+            if listed:
+                plain = pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(lengths)), pa.int32()), plain)
+            table = table.set_column(table.column_names.index(column.name), column.name, plain)
+    return table, found
 
 
 def input_names(columns: Sequence[Column]) -> list[str]:

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lmkit.data.visible import without_unseen
+
 
 def digests(table: pa.Table, columns: Sequence[str], normalise: Container[str] = ()) -> NDArray[np.uint64]:
     """(N,) a 64-bit hash of the columns' values in each row: a few bytes a row, whatever its length.
@@ -30,8 +32,10 @@ def digests(table: pa.Table, columns: Sequence[str], normalise: Container[str] =
 
 
 def normalised(value: str | Sequence[str]) -> str:
-    """A text, or words joined to one, without differences of case, spacing and Unicode form (NFKC)."""
+    """A text, or words joined to one, without differences of case, spacing and Unicode form (NFKC), and without
+    characters that take no room."""
     text = value if isinstance(value, str) else " ".join(value)
     if not text.isascii():
+        text = without_unseen(text)
         text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return " ".join(text.casefold().split())

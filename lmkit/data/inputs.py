@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lmkit.data.columns import named_columns
+from lmkit.data.columns import named_columns, without_nuls
+from lmkit.data.visible import is_visible
 from lmkit.errors import DataError, UsageError
 from lmkit.kinds.data import DataConfig
 from lmkit.recipe.document import missing_file
@@ -127,7 +128,8 @@ def input_rows(table: pa.Table, recipe: Recipe, chosen: Mapping[str, str], where
             )
         position = table.column_names.index(source)
         table = table.set_column(position, source, _worded(table[source], column))
-    return named_columns(table, found, wanted, where).select([column.name for column in wanted])
+    named, _ = without_nuls(named_columns(table, found, wanted, where), wanted)
+    return named.select([column.name for column in wanted])
 
 
 def found_columns(
@@ -152,7 +154,7 @@ def without_text(rows: pa.Table) -> tuple[int, ...]:
 
 
 def _says_something(value: str | list[str]) -> bool:
-    return bool(value.strip() if isinstance(value, str) else value)
+    return any(map(is_visible, [value] if isinstance(value, str) else value))
 
 
 def _worded(values: pa.Array | pa.ChunkedArray, column: Column) -> pa.Array | pa.ChunkedArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lmkit.data.digests import normalised
 from lmkit.data.ledger import SplitAccount
+from lmkit.data.visible import without_unseen
 from lmkit.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,16 +24,17 @@ def label_names(
 ) -> tuple[str, ...]:
     """The labels of the training rows, in a fixed order; empty for a task without labels.
 
-    Raises DataError when there is only one, when another split has one that training lacks, and when two differ in
-    case or spacing only, unless the recipe has `named` them all.
+    Raises DataError when there is only one, when another split has one that training lacks, and when two look the same
+    or differ in case only, unless the recipe has `named` them all.
     """
     column = next((column for column in columns if column.type in ("label", "tags")), None)
     if column is None:
         return ()
     counted = count_labels(train, column)
     names = tuple(sorted(counted, key=label_order))
-    if column.type == "label" and not named:
-        _refuse_variants(names)
+    if not named:
+        everywhere = {name for table in splits.values() for name in count_labels(table, column)} | set(names)
+        _refuse_variants(sorted(everywhere, key=label_order), tags=column.type == "tags")
     if len(names) < 2:
         only = f"one label only, {names[0]!r}" if names else "no label"
         raise DataError(f"the training rows have {only}; there is nothing to tell apart")
@@ -65,13 +69,22 @@ def summarized(table: pa.Table, columns: Sequence[Column]) -> SplitAccount:
     return SplitAccount(table.num_rows, count_labels(table, labels) if labels else None)
 
 
-def _refuse_variants(names: Sequence[str]) -> None:
-    """Raises DataError for labels that are one label, written in two ways."""
+def _refuse_variants(names: Sequence[str], tags: bool) -> None:
+    """Raises DataError for labels that are one label, written in two ways. The case of `tags` may mean something."""
     spelt: dict[str, str] = {}
     for name in names:
-        other = spelt.setdefault(" ".join(name.split()).casefold(), name)
-        if other != name and name.strip():
+        plain = " ".join(unicodedata.normalize("NFKC", without_unseen(name)).split()) if tags else normalised(name)
+        other = spelt.setdefault(plain, name)
+        if other != name:
+            how = "" if tags else "case, "
             raise DataError(
-                f"the labels {other!r} and {name!r} differ in case or spacing only. Say what each value is called with "
+                f"the labels {_told_apart(other, name)} differ in {how}spacing, Unicode form or invisible characters "
+                "only. Say what each value is called with "
                 f"data.labels: [[{other!r}, {other!r}], [{name!r}, {other!r}], …]"
             )
+
+
+def _told_apart(one: str, other: str) -> str:
+    """Both labels, as codes where they look the same."""
+    same = unicodedata.normalize("NFKC", without_unseen(one)) == unicodedata.normalize("NFKC", without_unseen(other))
+    return f"{one!a} and {other!a}" if same else f"{one!r} and {other!r}"

@@ -97,7 +97,7 @@ class Ledger:
     def lines(self) -> list[str]:
         """Two or three lines for a person: where the rows went, what is in each split, what was noticed."""
         splits = ", ".join(f"{name} {split.rows:,}{self._lacking(name)}" for name, split in self.splits.items())
-        noticed = [entry for entry in self.entries if entry.policy == "warn"]
+        noticed = [entry for entry in self.entries if entry.policy == "warn" or _is_remark(entry)]
         told = [noticed_rows([entry for entry in noticed if entry.reason == reason]) for reason in _by_reason(noticed)]
         told += self.notes
         return [self.account(), splits, *(["noticed: " + "; ".join(told)] if told else [])]
@@ -126,6 +126,11 @@ def noticed_rows(entries: Sequence[Entry]) -> str:
     return f"{sum(entry.rows for entry in entries):,} {entries[0].reason}" + (
         f" ({'; '.join(details)})" if details else ""
     )
+
+
+def _is_remark(entry: Entry) -> bool:
+    """Whether an entry is about rows that are kept, which no policy decides about."""
+    return entry.policy is None and entry.fate == "kept"
 
 
 def _by_reason(entries: Iterable[Entry]) -> dict[str, int]:

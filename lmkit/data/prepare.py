@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lmkit.data.checks import check_overlap, check_rows, leave_out
-from lmkit.data.columns import ROW, named_columns
+from lmkit.data.checks import WITH_NULS, check_overlap, check_rows, leave_out, remark
+from lmkit.data.columns import ROW, named_columns, without_nuls
 from lmkit.data.digests import digests
 from lmkit.data.labels import label_names, summarized
 from lmkit.data.leaks import refuse_secrets
@@ -70,7 +70,7 @@ def rows_of(source: Source, recipe: Recipe, catalog: Catalog) -> Rows:
     tables, ledger = read_rows(source, config, task, build_transforms(recipe.transforms, catalog))
     tables, ledger = check_tables(tables, config, task, ledger)
     splits, ledger = divide_rows(tables, config, task, ledger)
-    splits, ledger = check_overlap(splits, task.columns, config.checks, ledger)
+    splits, ledger = check_overlap(splits, task.columns, task.one_answer, config.checks, ledger)
     splits, ledger = limit_rows(splits, config, task, ledger)
     labels = label_names(splits["train"], splits, task.columns, named=bool(config.labels))
     return close_rows(Rows(splits, labels, ledger, source.fingerprint(), ""), task)
@@ -97,6 +97,8 @@ def read_rows(source: Source, config: DataConfig, task: TaskConfig, transforms: 
         chosen = wanted(table, config.keep) if config.keep else np.ones(table.num_rows, np.bool_)
         named = named_columns(table, config.columns, task.columns, where, config.label_map)
         left, ledger = leave_out(named, ~chosen, "not kept", task.columns, _split(name), ledger)
+        left, with_nul = without_nuls(left, task.columns)
+        ledger = remark(left, with_nul, WITH_NULS, task.columns, _split(name), ledger)
         kept[name] = transform_rows(left, transforms, task.columns, where)
         refuse_secrets(kept[name], where)
     return kept, ledger

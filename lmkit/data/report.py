@@ -45,6 +45,8 @@ class Overlap:
     """Rows that occur there only in another case, spacing or Unicode form."""
     examples: tuple[tuple[Example, ...], ...] = ()
     """Pairs of a row and the first like it in the other split."""
+    contradicted: int | None = None
+    """Rows that have another target there; None for tasks with more than one right answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def study_rows(recipe: Recipe, folder: Path, plugins: Plugins, near: float | Non
     duplicates, conflicts = study_alike(filled, task.columns, task.one_answer)
     tables, ledger = check_tables(tables, config, task, ledger)
     splits, ledger = divide_rows(tables, config, task, ledger)
-    overlaps = study_overlaps(splits, task.columns)
+    overlaps = study_overlaps(splits, task.columns, task.one_answer)
     alike = None
     if near is not None:
         alike = near_duplicates(splits, input_names(task.columns), showing(splits, task.columns), near, tell)
@@ -59,7 +59,7 @@ def study_rows(recipe: Recipe, folder: Path, plugins: Plugins, near: float | Non
     stops: list[str] = []
     with_overlap = splits, ledger
     splits, ledger = _unless_refused(
-        stops, lambda: check_overlap(splits, task.columns, config.checks, ledger), with_overlap
+        stops, lambda: check_overlap(splits, task.columns, task.one_answer, config.checks, ledger), with_overlap
     )
     splits, ledger = limit_rows(splits, config, task, ledger)
     labels = _unless_refused(

@@ -194,9 +194,25 @@ def _array(lines: Iterable[tuple[int, str]], name: str) -> Iterator[tuple[str, A
     return ((f"{name}[{number}]", value) for number, value in enumerate(values))
 
 
+class _DoubledKeyError(Exception):
+    """A key that an object has twice."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _DoubledKeyError(next(key for key in keys if keys.count(key) > 1))
+    return made
+
+
 def _parsed(text: str, place: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
+    except _DoubledKeyError as cause:
+        raise DataError(
+            f"{place}: an object has the key {cause.args[0]!r} twice; one of the values is meant"
+        ) from cause
     except json.JSONDecodeError as cause:
         at = f":{cause.lineno}" if "\n" in text.strip() else ""
         raise DataError(f"{place}{at}:{cause.colno}: not JSON: {cause.msg}") from cause
@@ -352,8 +368,9 @@ def _file_quotes(stream: IO[bytes], name: str, delimiter: str, encoding: str, wi
         if not any(b'"' in chunk for chunk in iter(lambda: stream.read(1 << 20), b"")):
             return True
         fields = next((line.strip("\r\n").split(delimiter) for line in lines() if line.strip("\r\n")), [])
+        quotes = all(map(_is_quoted, fields)) if width else any('"' in name for name in fields)
         width = width or len(fields)
-        if width < 2 or all(_is_quoted(field) for field in fields):
+        if width < 2 or quotes:
             return True
         if any(line.count(delimiter) != width - 1 for line in lines() if line.strip("\r\n")):
             return True
@@ -428,7 +445,8 @@ def decoded_lines(stream: IO[bytes], name: str, encoding: str, newline: str) -> 
         number += 1 + cause.object[: cause.start].count(b"\n")
         raise DataError(
             f"{name}:{number}: byte 0x{cause.object[cause.start]:02x} is not {encoding}. "
-            "Save the file as utf-8, or say what it is, as in data.encoding: latin-1"
+            "Save it as utf-8 (iconv -f cp1252 -t utf-8), or name its encoding in the recipe, as in "
+            "data.encoding: cp1252 (Windows in Western Europe)"
         ) from cause
     except UnicodeError as cause:  # UTF-16 and UTF-32 without their mark
         raise DataError(f"{name}: {cause}; say its byte order, as in data.encoding: utf-16-le") from cause

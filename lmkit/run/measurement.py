@@ -13,7 +13,7 @@ import pyarrow as pa
 
 import lmkit
 from lmkit.data.cached_features import cache_key
-from lmkit.data.columns import named_columns
+from lmkit.data.columns import named_columns, without_nuls
 from lmkit.data.features import Prepared
 from lmkit.data.inputs import found_columns
 from lmkit.data.ledger import Ledger
@@ -159,6 +159,7 @@ def _other_rows(
 def _named(table: pa.Table, config: DataConfig, columns: Sequence[Column], name: str, strictly: bool) -> pa.Table:
     names = config.columns if strictly else found_columns(table, config.columns, columns)
     named = named_columns(table, names, columns, name, config.label_map)
+    named, _ = without_nuls(named, columns)
     return named.filter(pa.array(wanted(table, config.keep))) if config.keep else named
 
 

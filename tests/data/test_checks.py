@@ -75,10 +75,61 @@ def test_empty_rows_may_be_allowed_and_are_then_texts_without_content(prepare: P
     rows = prepare(EMPTY, split=ALL_TRAIN, checks={"on_empty": "allow"})
 
     train = rows.splits["train"]
-    assert (train.num_rows, rows.ledger.dropped) == (7, {})
-    assert (train["text"][4].as_py(), train["label"][5].as_py()) == ("", "")
+    assert numbers(train) == [0, 1, 2, 3, 4]
+    assert train["text"][4].as_py() == ""
     assert rows.ledger.found("empty") == 5
-    assert rows.labels == ("0", "1", "", " ")
+
+
+@pytest.mark.parametrize("policy", ["warn", "allow"])
+def test_nothing_is_no_class_whatever_is_allowed(prepare: Prepare, policy: str) -> None:
+    texts = prepare(EMPTY, split=ALL_TRAIN, checks={"on_empty": policy})
+    tagged = [{"tokens": ["a", "b"], "tags": tags} for tags in (["O", "B"], ["O", ""], ["\u200b", "B"])]
+    words = prepare(tagged, "tokens", split=ALL_TRAIN, checks={"on_empty": policy, "on_conflict": "allow"})
+
+    assert (texts.labels, texts.ledger.dropped) == (("0", "1"), {"without a label": 2})
+    assert (words.labels, numbers(words.splits["train"])) == (("B", "O"), [0])
+    assert told_of(words.ledger, "without a label") == {None: (2, (1, 2))}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\u200b", "\ufeff", "\u3164", "\u200d\u2060", "\x00", "\u115f\uffa0", "\u2800", "\u034f", "\U000e0020\ufe0f"],
+    ids=ascii,
+)
+def test_characters_that_show_nothing_are_no_text_no_label_and_no_word(prepare: Prepare, text: str) -> None:
+    rows = prepare(text_rows(("good", "1"), (text, "1"), ("bad", "0"), ("x", text)), split=ALL_TRAIN)
+    words = [(["a"], ["O"]), ([text, " "], ["O", "O"]), (["b", text], ["B", "O"])]
+    tagged = prepare([{"tokens": t, "tags": tags} for t, tags in words], "tokens", split=ALL_TRAIN)
+
+    assert rows.ledger.dropped == {"empty": 2}
+    assert numbers(tagged.splits["train"]) == [0, 2]
+    assert told_of(tagged.ledger, "with a word without text") == {None: (1, (2,))}
+    assert "1 with a word without text" in tagged.ledger.lines()[-1]
+
+
+def test_nul_characters_are_removed_and_counted_with_their_rows(prepare: Prepare) -> None:
+    rows = prepare(text_rows(("good", "p\0os"), ("a\0b\0", "neg"), ("fine", "pos"), ("\0", "neg")), split=ALL_TRAIN)
+    tagged = prepare(
+        [{"tokens": ["a"], "tags": ["O"]}, {"tokens": [], "tags": []}, {"tokens": ["b", "c\0d"], "tags": ["B\0", "O"]}],
+        "tokens",
+        split=ALL_TRAIN,
+    )
+
+    assert rows.splits["train"]["text"].to_pylist() == ["good", "ab", "fine"]
+    assert (rows.labels, rows.ledger.dropped) == (("neg", "pos"), {"empty": 1})
+    assert told_of(rows.ledger, "with NUL characters, which were removed") == {"neg": (2, (1, 3)), "pos": (1, (0,))}
+    assert tagged.splits["train"].select(["tokens", "tags"]).to_pylist() == [
+        {"tokens": ["a"], "tags": ["O"]},
+        {"tokens": ["b", "cd"], "tags": ["B", "O"]},
+    ]
+    assert told_of(tagged.ledger, "with NUL characters, which were removed") == {None: (1, (2,))}
+
+
+@pytest.mark.parametrize("text", ["👩\u200d👩\u200d👧", "می\u200cشود", "\u0600", "́", "\ue000", "ㅤx"], ids=ascii)
+def test_invisible_characters_stay_in_texts_that_show_something(prepare: Prepare, text: str) -> None:
+    rows = prepare(text_rows(("good", "1"), (text, "0")), split=ALL_TRAIN)
+
+    assert rows.splits["train"]["text"].to_pylist() == ["good", text]
 
 
 def test_sentences_without_words_or_tags_are_empty(prepare: Prepare) -> None:
@@ -237,7 +288,10 @@ def test_training_rows_that_occur_elsewhere_are_noticed_by_their_inputs(prepare:
 
     assert rows.splits["train"].num_rows == 6
     assert told_of(rows.ledger, "in another split too") == {"0": (1, (1,)), "1": (1, (2,))}
-    assert rows.ledger.lines()[-1] == "noticed: 1 duplicate (test 1); 2 in another split too (train 2)"
+    assert rows.ledger.lines()[-1] == (
+        "noticed: 1 duplicate (test 1); 2 in another split too (train 2); "
+        "1 in another split with another target (train 1)"
+    )
 
 
 def test_dropping_an_overlap_removes_the_training_rows_alone(prepare: Prepare) -> None:
@@ -332,6 +386,27 @@ def test_words_leak_in_another_case_too_however_they_are_divided(prepare: Prepar
     assert told_of(found, "in another split too but for case or spacing") == {None: (2, (0, 1))}
 
 
+@pytest.mark.parametrize("other", ["validation", "test"])
+def test_rows_with_another_target_in_another_split_are_counted(prepare: Prepare, other: str) -> None:
+    train = text_rows(("a", "1"), ("b", "0"), ("C", "1"), ("d", "1"), ("d", "0"), ("e", "0"), ("f", "1"))
+    given = {"train": train, other: text_rows(("a", "1"), ("b", "1"), ("b", "0"), ("c", "0"), ("d", "1"))}
+    checks = {"on_conflict": "allow"}
+
+    found = prepare(given, checks=checks).ledger
+
+    assert told_of(found, "in another split with another target") == {"0": (2, (1, 4)), "1": (1, (2,))}
+    assert prepare(given, checks={**checks, "on_overlap": "drop"}).ledger.dropped == {
+        "in another split too": 4,
+        "in another split too but for case or spacing": 1,
+    }
+
+
+def test_translations_contradict_nothing_in_another_split(prepare: Prepare) -> None:
+    given = {"train": [{"source": "a", "target": "b"}], "test": [{"source": "a", "target": "c"}]}
+
+    assert prepare(given, "translation").ledger.found("in another split with another target") == 0
+
+
 @pytest.mark.parametrize(
     ("text", "plain"),
     [
@@ -340,6 +415,7 @@ def test_words_leak_in_another_case_too_however_they_are_divided(prepare: Prepar
         ("ΌΣΟΣ", "όσοσ"),
         ("", ""),
         (["New", "york "], "new york"),
+        ("a\u200b fi\u00adlm\ufeff", "a film"),
     ],
 )
 def test_a_normalised_text_has_no_case_one_space_between_words_and_one_unicode_form(text: Any, plain: str) -> None:
@@ -588,13 +664,35 @@ def test_a_value_without_a_name_is_told_with_its_row(prepare: Prepare) -> None:
 
 
 @pytest.mark.parametrize(
-    "labels", [("Good", "good", "bad"), ("good", "bad", "good "), ("new york", "bad", "new  york")]
+    "labels",
+    [
+        ("Good", "good", "bad"),
+        ("good", "bad", "good "),
+        ("new york", "bad", "new  york"),
+        ("caf\u00e9", "bad", "cafe\u0301"),
+        ("good", "bad", "good\u200b"),
+        ("good", "bad", "\ufeffgood"),
+        ("pos", "bad", "ｐos"),
+    ],
+    ids=ascii,
 )
-def test_labels_that_differ_in_case_or_spacing_only_are_refused(prepare: Prepare, labels: tuple[str, ...]) -> None:
+def test_labels_that_look_the_same_are_refused(prepare: Prepare, labels: tuple[str, ...]) -> None:
     rows = text_rows(*((f"text {number}", label) for number, label in enumerate(labels)))
+    only_in_test = {"train": rows[:2], "test": rows[2:]}
+    told = r"differ in case, spacing, Unicode form or invisible characters only\. Say what each value is called"
 
-    with pytest.raises(DataError, match=r"differ in case or spacing only\. Say what each value is called"):
-        prepare(rows, split=ALL_TRAIN)
+    for given in (rows, only_in_test):
+        with pytest.raises(DataError, match=told):
+            prepare(given, **({} if given is only_in_test else {"split": ALL_TRAIN}))
+
+
+def test_tags_that_look_the_same_are_refused_and_their_case_may_mean_something(prepare: Prepare) -> None:
+    def tagged(*tags: str) -> Rows:
+        return prepare([{"tokens": list("abc"), "tags": tags}], "tokens", split=ALL_TRAIN)
+
+    assert tagged("NN", "nn", "O").labels == ("NN", "O", "nn")
+    with pytest.raises(DataError, match=r"'B-PER' and 'B-PER\\u200b' differ in spacing, Unicode form or invisible"):
+        tagged("B-PER", "B-PER\u200b", "O")
 
 
 def test_labels_that_differ_in_case_are_one_or_two_as_the_recipe_says(

@@ -59,6 +59,8 @@ class Books:
         if keep is not None:
             self.note("not kept", "dropped", [item for item in self.left if rows[item[0]]["source"] not in keep])
         self.settle("empty", "on_empty", [i for i in self.left if not i[1].strip() or not i[2].strip()])
+        if not self.refused:
+            self.note("without a label", "dropped", [item for item in self.left if not item[2].strip()])
         self.settle(
             "conflicting",
             "on_conflict",
@@ -151,6 +153,13 @@ def test_every_row_of_given_splits_goes_where_a_plain_loop_says(
     all_leaked = len(leaked) + len(alike) == len(books["train"].left)
     books["train"].settle("in another split too", "on_overlap", leaked)
     books["train"].settle("in another split too but for case or spacing", "on_overlap", alike)
+    answers = [(spelt(text), label) for split in ("validation", "test") for _, text, label in books[split].left]
+    against = [
+        item
+        for item in books["train"].left
+        if any(text == spelt(item[1]) and label != item[2] for text, label in answers)
+    ]
+    books["train"].settle("in another split with another target", "on_overlap", against)
     refused = refused or books["train"].refused is not None or (all_leaked and checks["on_overlap"] == "drop")
     strange = any(books[split].labels - books["train"].labels for split in ("validation", "test"))
 
@@ -186,7 +195,10 @@ def test_every_row_of_divided_tables_is_accounted_for_before_and_after_the_divis
     try:
         found = prepare(rows, split=split, checks=checks, limit=limit)
     except DataError as refused:
-        whole = r"no row is left|split is empty|one label only|no training row has|every training row occurs|on_overlap"
+        whole = (
+            r"no row is left|split is empty|rows are equal|one label only|no training row has|"
+            r"every training row occurs|on_overlap"
+        )
         assert books.refused in str(refused) if books.refused else re.search(whole, str(refused))
         return
 
@@ -209,7 +221,7 @@ def test_every_row_of_divided_tables_is_accounted_for_before_and_after_the_divis
     assert ledger.kept == len(held) == sum(account.rows for account in ledger.splits.values())
 
 
-BEFORE = ("empty", "conflicting", "duplicate")
+BEFORE = ("empty", "without a label", "conflicting", "duplicate")
 """What is looked for before rows are divided."""
 
 split_rows = st.lists(
@@ -235,7 +247,7 @@ def test_every_row_is_in_one_split_or_counted_as_gone(
     try:
         found = prepare(rows, "translation", split=split, checks=checks, limit=limit)
     except DataError:
-        with pytest.raises(DataError, match="split is empty"):
+        with pytest.raises(DataError, match=r"split is empty|rows are equal"):
             prepare(rows, "translation", split=split, checks=checks, limit=limit)
         return
 

@@ -104,6 +104,7 @@ def test_what_is_planted_is_told_and_what_would_stop_a_run(study: Study) -> None
         "duplicate": "warn",
         "in another split too": "warn",
         "in another split too but for case or spacing": "warn",
+        "in another split with another target": "warn",
     }
     assert report.stops == ("2 rows are conflicting (rows 5, 6 of the train split); data.checks.on_conflict is error",)
     assert (report.duplicates.exact, report.duplicates.respelt) == (1, 2)  # GOOD film, and odd but for its label
@@ -134,9 +135,10 @@ def test_every_policy_that_is_error_is_told_and_none_stops_the_study(study: Stud
         "1 row is duplicate (row 3 of the train split)",
         "1 row is in another split too (row 8 of the train split)",
         "1 row is in another split too but for case or spacing (row 9 of the train split)",
-        *(stop.partition("; ")[0] for stop in report.stops[5:]),
+        "1 row is in another split with another target (row 8 of the train split)",
+        *(stop.partition("; ")[0] for stop in report.stops[6:]),
     ]
-    assert all("too long" in stop and stop.endswith("on_truncate is error") for stop in report.stops[5:])
+    assert all("too long" in stop and stop.endswith("on_truncate is error") for stop in report.stops[6:])
     assert report.ledger.splits["train"].rows == 9
 
 
@@ -152,7 +154,7 @@ def test_every_policy_that_is_error_is_told_and_none_stops_the_study(study: Stud
         pytest.param(
             {"train": text_rows(("a b", "x"), ("c d", "X")), "test": text_rows(("e f", "x"))},
             {},
-            "the labels 'X' and 'x' differ in case or spacing only",
+            "the labels 'X' and 'x' differ in case, spacing, Unicode form or invisible characters only",
             id="labels that differ in case",
         ),
         pytest.param(
@@ -273,6 +275,7 @@ def test_words_and_tags_are_studied(study: Study) -> None:
                 Example("test", 0, {"tokens": ["a  dog"]}, None, ["O"]),
             ),
         ),
+        0,
     )
     assert Entry("in another split too but for case or spacing", "kept", "warn", "train", None, 1, (2,)) in (
         report.ledger.entries

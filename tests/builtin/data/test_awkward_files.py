@@ -84,7 +84,7 @@ def test_a_byte_order_mark_says_the_encoding(read: Read, encoding: str) -> None:
 def test_latin_1_is_refused_with_its_line_and_read_when_it_is_named(read: Read, refused: Refused) -> None:
     content = "text,label\ngood,1\ncafé,0\n".encode("latin-1")
 
-    assert refused(content).startswith("rows.csv:3: byte 0xe9 is not utf-8. Save the file as utf-8, or say what it is")
+    assert refused(content).startswith("rows.csv:3: byte 0xe9 is not utf-8. Save it as utf-8 (iconv -f cp1252 ")
     assert read(content, encoding="latin-1")[1] == {"text": "café", "label": "0"}
 
 
@@ -96,6 +96,14 @@ def test_utf_16_without_a_mark_is_refused_and_read_when_it_is_named(
 
     assert refused(content) == f"rows.csv: is not utf-8 text; say what it is, as in data.encoding: {encoding}"
     assert read(content, encoding=encoding) == [{"text": "good", "label": "1"}]
+
+
+def test_the_encoding_that_is_proposed_reads_what_windows_writes(read: Read, refused: Refused) -> None:
+    content = "text,label\n“good” – 5 €,1\n".encode("cp1252")
+
+    proposed = refused(content).partition("data.encoding: ")[2].split()[0]
+
+    assert read(content, encoding=proposed) == [{"text": "“good” – 5 €", "label": "1"}]
 
 
 def test_carriage_returns_quotes_and_line_breaks_inside_fields(read: Read) -> None:
@@ -188,6 +196,9 @@ def test_a_json_array_whatever_it_is_called(read: Read) -> None:
         ('{"text": "a", "label": 1}\n{"text": "b", "label": "1"}\n', "rows.jsonl:2: column 'label' mixes int and str"),
         ('{"text": "\\ud83d"}\n', "rows.jsonl:1: column 'text': "),
         ('{"text": "a"}\n{"text": "b"}\x00\n', "rows.jsonl:2:14: not JSON: Extra data"),
+        ('{"text": "a"}\n{"text": "a", "label": 1, "text": "b"}\n', "rows.jsonl:2: an object has the key 'text' twice"),
+        ('[{"text": "a"}, {"meta": {"x": 1, "x": 1}}]', "rows.jsonl: an object has the key 'x' twice"),
+        ('{"\\u0061": 1, "a": 1}', "rows.jsonl:1: an object has the key 'a' twice"),
         ("text,label\ngood,1\n", "rows.jsonl:1:1: not JSON: Expecting value"),
         ("[]", "rows.jsonl is empty"),
     ],
@@ -349,7 +360,7 @@ def test_whole_numbers_and_categories_are_labels_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("labels", "told"),
-    [(["1", "1", "1"], "one label only, '1'"), (["Good", "good", "bad"], "differ in case or spacing")],
+    [(["1", "1", "1"], "one label only, '1'"), (["Good", "good", "bad"], "differ in case, spacing")],
 )
 def test_labels_that_cannot_be_learnt(tmp_path: Path, labels: list[str], told: str) -> None:
     (tmp_path / "rows.csv").write_text(

@@ -83,7 +83,7 @@ def test_bytes_that_are_not_the_encoding_are_told_with_their_line(tmp_path: Path
     lines[4321] = "café".encode("latin-1")
     (tmp_path / "corpus.txt").write_bytes(b"\n".join(lines))
 
-    with pytest.raises(DataError, match=r"corpus\.txt:4322: byte 0xe9 is not utf-8.*data\.encoding: latin-1"):
+    with pytest.raises(DataError, match=r"corpus\.txt:4322: byte 0xe9 is not utf-8.*data\.encoding: cp1252"):
         build_text(text_config(path="corpus.txt"), folder=tmp_path).load()
     latin = build_text(text_config(path="corpus.txt", encoding="latin-1"), folder=tmp_path).load()
     assert latin["text"][4321].as_py() == "café"
