@@ -3,7 +3,7 @@
     python tests/benchmarks/many_rows.py [ROWS]
 
 Each step runs in a process of its own. The steps are `prepare` (rows, tokenizer and features, as a first run makes
-them), `data`, and `data` again. They share no cache, except the last two. Torch alone takes about 0.3 GB of `prepare`.
+them), `data`, and `data` again. They share no cache, except the last two. `prepare` loads torch.
 """
 
 from __future__ import annotations
