@@ -138,7 +138,7 @@ class Run:
         _check_changes(overrides, data is not None, source is not None)
         block = source if source is None or isinstance(source, str) else json.dumps(dict(source))
         recipe = kept_recipe(self.folder, overrides, block, without=MEASURING)
-        elsewhere = _elsewhere(recipe, data, block, drop_unknown_labels)
+        elsewhere = _elsewhere(recipe, data, block, drop_unknown_labels, overrides)
         trained = self._trained
         alone = PROCESS.hold(f"the evaluation of run {self.id}")
         with alone, logged(self.folder, progress) as shown, network(recipe.offline):
@@ -264,7 +264,9 @@ def _check_changes(overrides: Sequence[str], file: bool, source: bool) -> None:
         raise UsageError(f"{override}: {hint}")
 
 
-def _elsewhere(recipe: Recipe, data: Path | str | None, source: str | None, drops_unknown: bool) -> Elsewhere | None:
+def _elsewhere(
+    recipe: Recipe, data: Path | str | None, source: str | None, drops_unknown: bool, overrides: Sequence[str]
+) -> Elsewhere | None:
     """The rows that are not the run's own. Raises UsageError where both a file and a source are named."""
     if data is None and source is None:
         return None
@@ -278,7 +280,8 @@ def _elsewhere(recipe: Recipe, data: Path | str | None, source: str | None, drop
     if source is not None:
         raise UsageError("a file and a source are both given; one of them is to be measured")
     path = Path(data)
-    config = file_config(path, recipe, installed_plugins().catalog)
+    keep = any(override.startswith("data.keep") for override in overrides)
+    config = file_config(path, recipe, installed_plugins().catalog, keep=keep)
     return Elsewhere(config, path.parent, rows_name(path), drops_unknown)
 
 

@@ -77,6 +77,20 @@ def check_rows(
     return _settle(DUPLICATE, repeated(digests(table, every)), table, columns, checks, split, ledger)
 
 
+def check_tags(tables: Mapping[str, pa.Table], columns: Sequence[Column]) -> None:
+    """Raises DataError for rows whose words and tags are not as many; tables are called as `read_rows` calls them."""
+    words, tags = (next((c.name for c in columns if c.type == kind), None) for kind in ("words", "tags"))
+    for name, table in tables.items() if words and tags else ():
+        counts = np.asarray(pc.list_value_length(table[words])), np.asarray(pc.list_value_length(table[tags]))
+        wrong = np.flatnonzero(counts[0] != counts[1])
+        if len(wrong):
+            numbers = np.asarray(table[ROW])[wrong[:FIRST]].tolist()
+            where = "the source" if name == "source" else f"the {name} split"
+            first = f"row {numbers[0]} has {counts[0][wrong[0]]} {words} and {counts[1][wrong[0]]} {tags}"
+            told = numbered("without one tag for each word", len(wrong), numbers, where)
+            raise DataError(f"{told}: {first}. Mend the data, or leave these rows out (data.keep)")
+
+
 def check_overlap(
     splits: dict[str, pa.Table], columns: Sequence[Column], one_answer: bool, checks: ChecksConfig, ledger: Ledger
 ) -> tuple[dict[str, pa.Table], Ledger]:

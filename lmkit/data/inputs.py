@@ -42,9 +42,10 @@ def ending(path: Path) -> str:
     return inner.suffix.lower()
 
 
-def file_config(path: Path, recipe: Recipe, catalog: Catalog) -> DataConfig:
+def file_config(path: Path, recipe: Recipe, catalog: Catalog, *, keep: bool = False) -> DataConfig:
     """How to read a file that is not the recipe's: as its own, where their ending is the same, else by its ending.
 
+    All rows are read, unless `keep` says that `data.keep` was given for this file.
     Raises UsageError for a file that is not there, or whose ending says nothing.
     """
     if not path.is_file():
@@ -52,13 +53,15 @@ def file_config(path: Path, recipe: Recipe, catalog: Catalog) -> DataConfig:
         near = nearest(path.name, beside)
         raise UsageError(missing_file(path) + (f"; did you mean {str(path.parent / near)!r}?" if near else ""))
     data, place = recipe.data, str(path.resolve())
+    kept = data.keep if keep else None
     if ending(path) in _endings(data):
-        return data.model_copy(update={"path": place, "files": None, "keep": None, "limit": None})
+        return data.model_copy(update={"path": place, "files": None, "keep": kept, "limit": None})
     if ending(path) not in SOURCES:
         raise UsageError(f"{path}: a file to read ends in {', '.join(SOURCES)} (or that with .gz, .bz2, .xz, .zip)")
     use = SOURCES[ending(path)]
     shared = {name: getattr(data, name) for name in ("columns", "labels", "checks")}
-    config = catalog.find("data", use).component.config.model_validate({"use": use, "path": place, **shared})
+    given = {"use": use, "path": place, "keep": kept, **shared}
+    config = catalog.find("data", use).component.config.model_validate(given)
     assert isinstance(config, DataConfig)  # by its kind
     return config
 
@@ -115,6 +118,9 @@ def input_rows(table: pa.Table, recipe: Recipe, chosen: Mapping[str, str], where
     A column is found under the name that `chosen` gives, else under the recipe's, else under the task's own; the only
     one needs no name. Raises DataError for one that is not there.
     """
+    doubled = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    if doubled:
+        raise DataError(f"{where} has more than one column {', '.join(map(repr, doubled))}; rename or remove one")
     wanted = input_columns(recipe.task)
     found = found_columns(table, recipe.data.columns, wanted, chosen)
     for column in wanted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -19,11 +19,16 @@ if TYPE_CHECKING:
     from lmkit.kinds.task import Column
 
 
+SHOWN = 5
+"""Tags that a note names."""
+
+
 def label_names(
     train: pa.Table, splits: dict[str, pa.Table], columns: Sequence[Column], named: bool = False
 ) -> tuple[str, ...]:
     """The labels of the training rows, in a fixed order; empty for a task without labels.
 
+    Tags are those of all splits: rows with a tag that no training row has are measured as any, and answered wrongly.
     Raises DataError when there is only one, when another split has one that training lacks, and when two look the same
     or differ in case only, unless the recipe has `named` them all.
     """
@@ -32,12 +37,14 @@ def label_names(
         return ()
     counted = count_labels(train, column)
     names = tuple(sorted(counted, key=label_order))
+    everywhere = {name for table in splits.values() for name in count_labels(table, column)} | set(names)
     if not named:
-        everywhere = {name for table in splits.values() for name in count_labels(table, column)} | set(names)
         _refuse_variants(sorted(everywhere, key=label_order), tags=column.type == "tags")
     if len(names) < 2:
         only = f"one label only, {names[0]!r}" if names else "no label"
         raise DataError(f"the training rows have {only}; there is nothing to tell apart")
+    if column.type == "tags":
+        return tuple(sorted(everywhere, key=label_order))
     for name, table in splits.items():
         strange = sorted(set(count_labels(table, column)) - set(names))
         if strange:
@@ -47,6 +54,19 @@ def label_names(
                 "data.limit), or leave theirs out (data.keep)"
             )
     return names
+
+
+def unlearnt_tags(splits: Mapping[str, pa.Table], columns: Sequence[Column]) -> Iterator[str]:
+    """Notes on tags that no training row has, split by split."""
+    column = next((column for column in columns if column.type == "tags"), None)
+    learnt = count_labels(splits["train"], column) if column else {}
+    for split, table in splits.items() if column else ():
+        counts = count_labels(table, column) if column else {}
+        unlearnt = sorted(set(counts) - set(learnt), key=label_order)
+        if unlearnt:
+            more = f" and {len(unlearnt) - SHOWN} more" if len(unlearnt) > SHOWN else ""
+            named = ", ".join(f"{tag!r} ({counts[tag]:,})" for tag in unlearnt[:SHOWN])
+            yield f"{split} has tags that no training row has: {named}{more}; the model cannot learn them"
 
 
 def label_order(name: str) -> tuple[bool, int, str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lmkit.data.columns import is_list
 from lmkit.errors import DataError
 from lmkit.redaction import named_secrets
 
@@ -37,8 +38,10 @@ def _texts(values: pa.ChunkedArray | pa.Array) -> Iterator[pa.ChunkedArray | pa.
         yield from _texts(
             pc.list_flatten(values.cast(pa.list_(pa.struct([("k", kind.key_type), ("v", kind.item_type)]))))
         )
-    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    elif is_list(kind):
         yield from _texts(pc.list_flatten(values))
+    elif pa.types.is_string_view(kind):
+        yield values.cast(pa.string())
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
         yield values
 

@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lmkit.data.checks import WITH_NULS, check_overlap, check_rows, leave_out, remark
+from lmkit.data.checks import WITH_NULS, check_overlap, check_rows, check_tags, leave_out, remark
 from lmkit.data.columns import ROW, named_columns, without_nuls
 from lmkit.data.digests import digests
-from lmkit.data.labels import label_names, summarized
+from lmkit.data.labels import label_names, summarized, unlearnt_tags
 from lmkit.data.leaks import refuse_secrets
 from lmkit.data.ledger import Ledger
-from lmkit.data.sources import source_of
+from lmkit.data.sources import naming_files, source_of
 from lmkit.data.splitting import group_notes, sample_rows, split_rows
 from lmkit.data.transforms import Transforms, build_transforms, transform_rows
 from lmkit.errors import DataError
@@ -67,12 +67,15 @@ def build_source(recipe: Recipe, folder: Path, catalog: Catalog) -> Source:
 def rows_of(source: Source, recipe: Recipe, catalog: Catalog) -> Rows:
     """As `prepare_rows`, of the recipe's source."""
     config, task = recipe.data, recipe.task
-    tables, ledger = read_rows(source, config, task, build_transforms(recipe.transforms, catalog))
-    tables, ledger = check_tables(tables, config, task, ledger)
-    splits, ledger = divide_rows(tables, config, task, ledger)
-    splits, ledger = check_overlap(splits, task.columns, task.one_answer, config.checks, ledger)
-    splits, ledger = limit_rows(splits, config, task, ledger)
-    labels = label_names(splits["train"], splits, task.columns, named=bool(config.labels))
+    with naming_files(config):
+        tables, ledger = read_rows(source, config, task, build_transforms(recipe.transforms, catalog))
+        tables, ledger = check_tables(tables, config, task, ledger)
+        check_tags(tables, task.columns)
+        splits, ledger = divide_rows(tables, config, task, ledger)
+        splits, ledger = check_overlap(splits, task.columns, task.one_answer, config.checks, ledger)
+        splits, ledger = limit_rows(splits, config, task, ledger)
+        labels = label_names(splits["train"], splits, task.columns, named=bool(config.labels))
+    ledger = replace(ledger, notes=(*ledger.notes, *unlearnt_tags(splits, task.columns)))
     return close_rows(Rows(splits, labels, ledger, source.fingerprint(), ""), task)
 
 
@@ -95,7 +98,7 @@ def read_rows(source: Source, config: DataConfig, task: TaskConfig, transforms: 
     for name, table in tables.items():
         where = f"the {name} split" if given else "the source"
         chosen = wanted(table, config.keep) if config.keep else np.ones(table.num_rows, np.bool_)
-        named = named_columns(table, config.columns, task.columns, where, config.label_map)
+        named = named_columns(table, config.columns, task.columns, where, config.label_map, chosen)
         left, ledger = leave_out(named, ~chosen, "not kept", task.columns, _split(name), ledger)
         left, with_nul = without_nuls(left, task.columns)
         ledger = remark(left, with_nul, WITH_NULS, task.columns, _split(name), ledger)
@@ -166,6 +169,8 @@ def wanted(table: pa.Table, keep: KeepConfig) -> np.ndarray:
         raise DataError(
             f"data.keep.column: there is no column {keep.column!r}; there are {', '.join(table.column_names)}"
         )
+    if table.column_names.count(keep.column) > 1:
+        raise DataError(f"data.keep.column: there are {table.column_names.count(keep.column)} columns {keep.column!r}")
     values = table[keep.column]
     if pa.types.is_nested(values.type):
         raise DataError(f"data.keep.column: {keep.column!r} holds {values.type}; rows are kept by a name or a number")

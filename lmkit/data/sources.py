@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from lmkit.answering import Answering
+from lmkit.errors import DataError
 from lmkit.kinds.data import DataConfig, Source
 
 if TYPE_CHECKING:
     from lmkit.catalog import Catalog
+
+NAMED = 3
+"""Files that an error names."""
+
+
+@contextmanager
+def naming_files(config: DataConfig) -> Iterator[None]:
+    """Name the files that were read in a DataError that names none of them."""
+    try:
+        yield
+    except DataError as error:
+        told = str(error)
+        mine = [names for split, names in config.file_names.items() if split and f"{split} split" in told]
+        names = [name for names in mine or config.file_names.values() for name in names]
+        if not names or any(fnmatch(told, f"*{PurePath(name).name}*") for name in names):
+            raise
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        raise DataError(f"{', '.join(names[:NAMED])}{more}: {told}") from error
 
 
 def source_of(config: DataConfig, seed: int, folder: Path, catalog: Catalog) -> AnsweredSource:

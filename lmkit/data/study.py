@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +12,21 @@ import numpy as np
 import pyarrow as pa
 
 from lmkit.data.alike import filled_rows, study_alike, study_overlaps
-from lmkit.data.checks import CHECKS, check_overlap, numbered
+from lmkit.data.checks import CHECKS, check_overlap, check_tags, numbered
 from lmkit.data.columns import input_names
 from lmkit.data.digests import digests
 from lmkit.data.examples import SHOWN, examples, showing
 from lmkit.data.features import check_lengths
-from lmkit.data.labels import label_names
+from lmkit.data.labels import label_names, unlearnt_tags
 from lmkit.data.ledger import FIRST, Ledger
 from lmkit.data.lengths import study_texts
 from lmkit.data.near import Tell, min_hash, near_duplicates
 from lmkit.data.prepare import Rows, build_source, check_tables, close_rows, divide_rows, limit_rows, read_rows
 from lmkit.data.report import DataReport
+from lmkit.data.sources import naming_files
 from lmkit.data.tokenizers import build_tokenizers
 from lmkit.data.transforms import build_transforms
-from lmkit.errors import DataError
+from lmkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from lmkit.plugins import Plugins
@@ -38,6 +40,11 @@ def study_rows(recipe: Recipe, folder: Path, plugins: Plugins, near: float | Non
     where rows cannot be read or divided, ResourceError for a source that cannot be reached, PluginError where a library
     is missing.
     """
+    with naming_files(recipe.data):
+        return _study(recipe, folder, plugins, near, tell)
+
+
+def _study(recipe: Recipe, folder: Path, plugins: Plugins, near: float | None, tell: Tell) -> DataReport:
     written, recipe = recipe, _unstopped(recipe)
     config, task = recipe.data, recipe.task
     if near is not None:
@@ -50,13 +57,14 @@ def study_rows(recipe: Recipe, folder: Path, plugins: Plugins, near: float | Non
     filled = filled_rows(tables, task.columns) if config.checks.on_empty == "drop" else tables
     duplicates, conflicts = study_alike(filled, task.columns, task.one_answer)
     tables, ledger = check_tables(tables, config, task, ledger)
+    stops: list[str] = []
+    _unless_refused(stops, lambda: check_tags(tables, task.columns), None)
     splits, ledger = divide_rows(tables, config, task, ledger)
     overlaps = study_overlaps(splits, task.columns, task.one_answer)
     alike = None
     if near is not None:
         alike = near_duplicates(splits, input_names(task.columns), showing(splits, task.columns), near, tell)
 
-    stops: list[str] = []
     with_overlap = splits, ledger
     splits, ledger = _unless_refused(
         stops, lambda: check_overlap(splits, task.columns, task.one_answer, config.checks, ledger), with_overlap
@@ -65,6 +73,9 @@ def study_rows(recipe: Recipe, folder: Path, plugins: Plugins, near: float | Non
     labels = _unless_refused(
         stops, lambda: label_names(splits["train"], splits, task.columns, named=bool(config.labels)), ()
     )
+    ledger = replace(ledger, notes=(*ledger.notes, *unlearnt_tags(splits, task.columns)))
+    for metric in recipe.metrics if labels else ():
+        _unless_refused(stops, partial(plugins.catalog.build, "metric", metric, labels=labels), None)
     rows = close_rows(Rows(splits, labels, ledger, source.fingerprint(), ""), task)
     tell("build the tokenizer", 0, 0)
     tokenizers = build_tokenizers(recipe, rows, folder, plugins)
@@ -100,7 +111,7 @@ def _unless_refused(stops: list[str], step: Callable[[], Any], otherwise: Any) -
     """What the step gives; where it refuses the rows, that is noted, and `otherwise` is given."""
     try:
         return step()
-    except DataError as error:
+    except (DataError, UsageError) as error:
         stops.append(str(error))
         return otherwise
 

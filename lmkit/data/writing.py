@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, TextIO, get_args
 
 from lmkit.errors import DataError, UsageError
+from lmkit.kinds.notes import from_text, misfits_of
 from lmkit.records.files import finite, write_atomic
 
 if TYPE_CHECKING:
@@ -99,7 +100,10 @@ def _remove_left(path: Path) -> None:
 def _json_lines(tables: Iterable[pa.Table], file: TextIO) -> Iterator[None]:
     """Write an object a line, a table at each step."""
     for table in tables:
-        file.writelines(_json(row) + "\n" for row in table.to_pylist())
+        misfits = misfits_of(table)
+        for row in table.to_pylist():
+            row |= {name: from_text(row[name]) for name in misfits if name in row}
+            file.write(json.dumps(finite(row), ensure_ascii=bool(misfits), default=str) + "\n")
         yield
 
 

@@ -130,6 +130,11 @@ class DataConfig(ComponentConfig):
         """The splits that the source gives, where its settings tell; None: rows are divided by `split`."""
         return None
 
+    @property
+    def file_names(self) -> Mapping[str, tuple[str, ...]]:
+        """The files that the source reads, as the settings name them, by split; of rows to be divided under ""."""
+        return {}
+
     def column_names(self, folder: Path) -> tuple[str, ...] | None:
         """The source's columns, where they can be told at once and for certain; None where they cannot.
 

@@ -19,7 +19,7 @@ from pathlib import PurePath
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
 from lmkit.errors import DataError
-from lmkit.kinds.notes import on_lines, with_notes
+from lmkit.kinds.notes import as_text, misfits_of, on_lines, with_misfits, with_notes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -114,7 +114,8 @@ def csv_header(
 def read_jsonl(stream: IO[bytes], name: str, encoding: str = FOUND) -> pa.Table:
     """A table, from one JSON object a line, or from one JSON array of objects. A key that a row lacks is null there.
 
-    Raises DataError, with the line's number or the object's, for what is no JSON object and for mixed types.
+    Columns of mixed types are kept as text, as the table's misfits say. Raises DataError, with the line's number or the
+    object's, for what is no JSON object.
     """
     import pyarrow as pa
 
@@ -133,9 +134,11 @@ def read_jsonl(stream: IO[bytes], name: str, encoding: str = FOUND) -> pa.Table:
 def jsonl_tables(stream: IO[bytes], name: str, size: int, encoding: str = FOUND) -> Iterator[pa.Table]:
     """The rows of `read_jsonl` in tables of `size` rows, each with the columns and types that its own rows have.
 
+    Objects with different keys are kept as text, as misfits are, so that they can be written as they were.
+
     No more than one is in memory, unless the file is one JSON array.
     """
-    return (_object_table(rows) for rows in batched(_json_rows(stream, name, encoding), size))
+    return (_object_table(rows, exact=True) for rows in batched(_json_rows(stream, name, encoding), size))
 
 
 def _json_rows(stream: IO[bytes], name: str, encoding: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -152,13 +155,16 @@ def _json_rows(stream: IO[bytes], name: str, encoding: str) -> Iterator[tuple[st
         yield place, value
 
 
-def _object_table(rows: Sequence[tuple[str, dict[str, Any]]]) -> pa.Table:
-    """The objects as rows; a key that one lacks is null there."""
+def _object_table(rows: Sequence[tuple[str, dict[str, Any]]], exact: bool = False) -> pa.Table:
+    """The objects as rows; a key that one lacks is null there. Columns of mixed values are kept as text, and where rows
+    are to be written `exact`ly as they were read, also columns of objects with different keys."""
     import pyarrow as pa
 
     places, objects = zip(*rows, strict=True)
     columns = dict.fromkeys(key for row in objects for key in row)
-    return pa.table({column: _column([row.get(column) for row in objects], column, places) for column in columns})
+    misfits: dict[str, str] = {}
+    made = {column: _column([row.get(column) for row in objects], column, places, misfits, exact) for column in columns}
+    return with_misfits(pa.table(made), misfits)
 
 
 def _tables_alike(pieces: Iterable[Sequence[tuple[str, dict[str, Any]]]]) -> list[pa.Table]:
@@ -169,7 +175,7 @@ def _tables_alike(pieces: Iterable[Sequence[tuple[str, dict[str, Any]]]]) -> lis
             table = _object_table(piece)
         except DataError:
             return []  # reading all at once finds the first fault of the whole file
-        if tables and table.schema != tables[0].schema:
+        if misfits_of(table) or (tables and table.schema != tables[0].schema):
             return []
         tables.append(table)
     return tables
@@ -483,23 +489,27 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _column(values: list[Any], column: str, places: Sequence[str]) -> pa.Array:
-    """The values as one column. Raises DataError, with the place of the first that does not fit."""
+def _column(values: list[Any], column: str, places: Sequence[str], misfits: dict[str, str], exact: bool) -> pa.Array:
+    """The values as one column: as text where they do not fit one, which is noted in `misfits` with the first place."""
     import pyarrow as pa
 
-    misfits = (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError)
+    mixed_types = (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError)
 
     def fails(count: int) -> bool:
         try:
             pa.array(values[:count])
-        except misfits:
+        except mixed_types:
             return True
         return False
 
     try:
-        return pa.array(values)
-    except misfits as cause:
+        found = pa.array(values)
+        if not exact or not pa.types.is_nested(found.type) or found.to_pylist() == values:
+            return found
+        misfits[column] = f"column {column!r} holds objects with different keys"
+    except mixed_types as cause:
         count = bisect_left(range(len(values)), True, key=fails)
         types = sorted({type(value).__name__ for value in values[:count] if value is not None})
         mixed = f" mixes {' and '.join(types)}" if len(types) > 1 else ""
-        raise DataError(f"{places[count - 1]}: column {column!r}{mixed}: {cause}") from cause
+        misfits[column] = f"{places[count - 1]}: column {column!r}{mixed}: {cause}"
+    return pa.array(map(as_text, values), pa.string())

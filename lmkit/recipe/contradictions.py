@@ -287,7 +287,8 @@ def _columns(
     given = columns()
     if given is None:
         return
-    there = f"the source has {', '.join(f'{name:.40}' for name in given)}"
+    files = [name for names in data.file_names.values() for name in names][:1]
+    there = f"{files[0] if files else 'the source'} has {', '.join(f'{name:.40}' for name in given)}"
     for name in known:
         source = data.columns.get(name, name)
         if source not in given:

@@ -9,16 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 import lmkit
 from lmkit.data.cached_features import cache_key
+from lmkit.data.checks import check_tags
 from lmkit.data.columns import named_columns, without_nuls
 from lmkit.data.features import Prepared
 from lmkit.data.inputs import found_columns
 from lmkit.data.ledger import Ledger
 from lmkit.data.prepare import Rows, wanted
-from lmkit.data.sources import source_of
+from lmkit.data.sources import naming_files, source_of
 from lmkit.data.transforms import Transforms, transform_rows
 from lmkit.errors import DataError, UsageError
 from lmkit.kinds.data import DataConfig
@@ -145,6 +147,18 @@ def _other_rows(
 ) -> Tables:
     """All rows of another source, named and transformed: each split that it gives, or all under one name."""
     config = resolved(elsewhere.config)
+    with naming_files(config):
+        return _read_other(elsewhere, config, recipe, transforms, catalog, progress)
+
+
+def _read_other(
+    elsewhere: Elsewhere,
+    config: DataConfig,
+    recipe: Recipe,
+    transforms: Transforms,
+    catalog: Catalog,
+    progress: Progress,
+) -> Tables:
     loaded = source_of(config, recipe.seed, elsewhere.folder, catalog).load()
     given = dict(loaded) if isinstance(loaded, Mapping) else {elsewhere.name: loaded}
     for name, table in given.items():
@@ -152,15 +166,18 @@ def _other_rows(
         for note in notes_of(table):
             progress.say(note)
     columns = recipe.task.columns
-    named = {name: _named(table, config, columns, name, elsewhere.by_its_names) for name, table in given.items()}
+    named = {name: _named(table, config, columns, name, elsewhere) for name, table in given.items()}
+    check_tags(named, columns)
     return {name: transform_rows(table, transforms, columns, name) for name, table in named.items()}
 
 
-def _named(table: pa.Table, config: DataConfig, columns: Sequence[Column], name: str, strictly: bool) -> pa.Table:
-    names = config.columns if strictly else found_columns(table, config.columns, columns)
-    named = named_columns(table, names, columns, name, config.label_map)
-    named, _ = without_nuls(named, columns)
-    return named.filter(pa.array(wanted(table, config.keep))) if config.keep else named
+def _named(table: pa.Table, config: DataConfig, columns: Sequence[Column], name: str, elsewhere: Elsewhere) -> pa.Table:
+    """The rows that are kept, under the task's names."""
+    names = config.columns if elsewhere.by_its_names else found_columns(table, config.columns, columns)
+    kept = wanted(table, config.keep) if config.keep else np.ones(table.num_rows, np.bool_)
+    to_be_named = np.zeros_like(kept) if elsewhere.drops_unknown else kept
+    named = named_columns(table, names, columns, name, config.label_map, to_be_named)
+    return without_nuls(named.filter(pa.array(kept)), columns)[0]
 
 
 def _chosen(tables: Tables, splits: Sequence[str]) -> Tables:

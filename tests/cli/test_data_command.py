@@ -63,7 +63,7 @@ def test_it_tells_the_account_what_would_stop_a_run_and_all_that_was_found(lmkit
     assert "rows with inputs that have another target elsewhere: 2, and 0 more" in told
     assert "· train 4 pos odd train 5 neg odd" in told
     assert "unknown: rather" in told
-    assert re.search(r"train +test +1 +1$", result.out.replace(" \n", "\n"), re.M)
+    assert re.search(r"train +test +1 +1 +0$", result.out.replace(" \n", "\n"), re.M)
     assert "the recipe's limit" in told
     assert "near-duplicates" not in told
 

@@ -10,6 +10,8 @@ from typing import Any, get_args
 import pyarrow as pa
 import pytest
 
+from lmkit.builtin.tasks.config import TextClassificationConfig
+from lmkit.data.columns import named_columns
 from lmkit.data.digests import digests, normalised
 from lmkit.data.ledger import Entry, Ledger, SplitAccount
 from lmkit.data.prepare import Rows
@@ -564,6 +566,67 @@ def test_a_renamed_column_that_is_not_there_is_told_by_the_sources_name(prepare:
         prepare([{"sentence": "good", "label": "1"}], columns={"text": "sentense"})
 
 
+def test_tags_may_be_whole_numbers_that_the_recipe_names(prepare: Prepare) -> None:
+    rows = [{"tokens": ["Rome", "fell"], "tags": [1, 0]}]
+
+    assert prepare(rows, "tokens", split=ALL_TRAIN).labels == ("0", "1")
+    named = prepare(rows, "tokens", split=ALL_TRAIN, labels=((0, "O"), (1, "B-LOC")))
+    assert named.splits["train"]["tags"].to_pylist() == [["B-LOC", "O"]]
+    with pytest.raises(DataError, match="row 0 has '1', which data.labels does not name"):
+        prepare(rows, "tokens", split=ALL_TRAIN, labels=((0, "O"),))
+
+
+def test_rows_that_are_not_kept_need_no_name_of_their_label(prepare: Prepare) -> None:
+    rows = text_rows(("a", "good"), ("b", "bad"), ("c", "meh"))
+    names = (("good", "pos"), ("bad", "neg"))
+
+    found = prepare(rows, split=ALL_TRAIN, labels=names, keep={"column": "label", "values": ["good", "bad"]})
+    tagged = [{"tokens": ["a", "b"], "tags": tags, "of": "x"} for tags in (["0", "1"], ["2", None])]
+    tagged[1]["of"] = "y"
+    words = prepare(
+        tagged, "tokens", split=ALL_TRAIN, labels=((0, "O"), (1, "B")), keep={"column": "of", "values": ["x"]}
+    )
+
+    assert (found.labels, found.ledger.dropped) == (("neg", "pos"), {"not kept": 1})
+    assert words.splits["train"]["tags"].to_pylist() == [["O", "B"]]
+
+
+def test_words_and_tags_of_another_number_are_refused_with_their_rows(prepare: Prepare) -> None:
+    rows = [
+        {"tokens": ["a", "b"], "tags": ["O", "B"]},
+        {"tokens": ["c"], "tags": ["O", "O"]},
+        {"tokens": ["d"], "tags": ["B"]},
+    ]
+
+    with pytest.raises(
+        DataError, match=re.escape("1 row is without one tag for each word (row 1 of the source): row 1 has")
+    ):
+        prepare(rows, "tokens", split=ALL_TRAIN)
+    with pytest.raises(DataError, match=re.escape("(row 1 of the test split): row 1 has 1 tokens and 2 tags. Mend")):
+        prepare({"train": [rows[0]], "test": rows}, "tokens")
+
+
+def test_a_tag_that_no_training_row_has_is_a_tag_and_noted(prepare: Prepare) -> None:
+    given = {
+        "train": [{"tokens": ["a", "b"], "tags": ["O", "B"]}],
+        "test": [{"tokens": ["c", "d"], "tags": ["X", "O"]}, {"tokens": ["e"], "tags": ["X"]}],
+    }
+
+    rows = prepare(given, "tokens")
+
+    assert rows.labels == ("B", "O", "X")
+    assert rows.ledger.notes == ("test has tags that no training row has: 'X' (2); the model cannot learn them",)
+
+
+def test_a_column_that_is_there_twice_stops_nothing_where_nothing_uses_it() -> None:
+    table = pa.Table.from_arrays([pa.array(["x"])] * 4, names=["text", "label", "id", "id"])
+    columns = TextClassificationConfig(use="text-classification").columns
+
+    assert named_columns(table, {}, columns, "a.parquet").column_names == ["text", "label", "row"]
+    with pytest.raises(DataError, match=r"a\.parquet has 2 columns 'text'; one was expected"):
+        named_columns(table.rename_columns(["text", "label", "text", "id"]), {}, columns, "a.parquet")
+
+
 @pytest.mark.parametrize(
     ("task", "row", "told"),
     [
@@ -577,7 +640,8 @@ def test_a_renamed_column_that_is_not_there_is_told_by_the_sources_name(prepare:
             {"tokens": "a b", "tags": ["O"]},
             "column 'tokens': lists of text were expected for 'tokens', string",
         ),
-        ("tokens", {"tokens": ["a"], "tags": [3]}, "column 'tags': lists of text were expected for 'tags', list<"),
+        ("tokens", {"tokens": ["a"], "tags": [0.5]}, "column 'tags': lists of text were expected for 'tags', list<"),
+        ("tokens", {"tokens": [3], "tags": ["O"]}, "column 'tokens': lists of text were expected for 'tokens', list<"),
         ("tokens", {"tokens": ["a"], "tags": "O"}, "lists of text were expected for 'tags', string was found"),
         ("tokens", {"tokens": ["a", None], "tags": ["O", "O"]}, "column 'tokens': row 1 has a null in its list"),
         ("translation", {"source": "a", "target": 7}, "text was expected for 'target', int64 was found"),

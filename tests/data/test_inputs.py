@@ -74,6 +74,17 @@ def test_a_file_is_read_as_the_recipes_own_where_it_ends_alike_else_by_its_endin
     assert delimiter is None or config.delimiter == delimiter
 
 
+@pytest.mark.parametrize("name", ["new.csv", "new.jsonl"])
+def test_rows_are_kept_as_the_recipe_says_where_that_was_given_for_the_file(
+    catalog: Catalog, tmp_path: Path, name: str
+) -> None:
+    own = recipe("{use: csv, path: own.csv, keep: {column: label, values: [a]}}", catalog)
+    (tmp_path / name).touch()
+
+    assert file_config(tmp_path / name, own, catalog).keep is None
+    assert file_config(tmp_path / name, own, catalog, keep=True).keep == own.data.keep
+
+
 def test_a_file_of_another_sort_or_none_is_told(catalog: Catalog, tmp_path: Path) -> None:
     own = recipe("{use: jsonl, path: own.jsonl}", catalog)
     (tmp_path / "rows.xls").touch()

@@ -13,6 +13,7 @@ from lmkit.data import pieces
 from lmkit.data.pieces import encode_in_pieces
 from lmkit.errors import DataError
 from lmkit.kinds import rows
+from lmkit.kinds.notes import misfits_of
 from lmkit.kinds.rows import read_csv, read_jsonl
 from lmkit.kinds.task import Features, Ragged
 
@@ -89,11 +90,14 @@ def test_jsonl_keys_that_only_later_pieces_have_are_null_before(monkeypatch):
     assert table.to_pylist() == [{"a": 1, "b": None}, {"a": 2, "b": "x"}]
 
 
-def test_jsonl_types_mixed_across_pieces_are_refused_at_the_first_row_that_does_not_fit(monkeypatch):
-    monkeypatch.setattr(rows, "PIECE", 1)
+@pytest.mark.parametrize("size", [1, 2])
+def test_jsonl_types_mixed_across_pieces_are_noted_at_the_first_row_that_does_not_fit(monkeypatch, size):
+    monkeypatch.setattr(rows, "PIECE", size)
 
-    with pytest.raises(DataError, match=r"rows\.jsonl:2: column 'a' mixes int and str"):
-        read_jsonl(io.BytesIO(b'{"a": 1}\n{"a": "x"}\n{"a": 2}\n'), "rows.jsonl")
+    table = read_jsonl(io.BytesIO(b'{"a": 1}\n{"a": "x"}\n{"a": 2}\n'), "rows.jsonl")
+
+    assert misfits_of(table)["a"].startswith("rows.jsonl:2: column 'a' mixes int and str")
+    assert table["a"].to_pylist() == ["1", "x", "2"]
 
 
 def test_a_faulty_line_is_reported_before_types_mixed_across_pieces(monkeypatch):

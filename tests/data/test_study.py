@@ -376,3 +376,25 @@ def test_what_is_planted_in_a_hundred_thousand_rows_is_found_exactly_in_seconds_
     assert found["seconds"] < 20
     assert found["memory"] - found["before"] < 300 * 1024  # kilobytes; the texts alone are 13 MB, tokens 2.7 million
     assert not found["torch"]
+
+
+TAGGED = [{"tokens": ["Rome", "fell", str(n)], "tags": ["B-LOC", "O", "O"]} for n in range(20)]
+
+
+def test_rows_with_another_number_of_tags_than_words_would_stop_a_run(study: Study) -> None:
+    short = [*TAGGED[:7], {"tokens": ["a", "b", "c"], "tags": ["B-LOC", "O"]}, *TAGGED[8:]]
+
+    report = study(short, "token-classification")
+
+    assert len(report.stops) == 1
+    assert report.stops[0].startswith(
+        "1 row is without one tag for each word (row 7 of the source): row 7 has 3 tokens"
+    )
+
+
+@pytest.mark.parametrize("tag", ["S-LOC", "E-LOC", "B_LOC"])
+def test_tags_that_a_metric_cannot_read_would_stop_a_run(study: Study, tag: str) -> None:
+    rows = [row | {"tags": [tag, "O", "O"]} for row in TAGGED]
+
+    assert any("'span-f1' reads BIO tags" in stop for stop in study(rows, "token-classification").stops)
+    assert study(TAGGED, "token-classification").stops == ()

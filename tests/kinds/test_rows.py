@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import struct
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lmkit.errors import DataError
-from lmkit.kinds.notes import notes_of
+from lmkit.kinds.notes import from_text, misfits_of, notes_of
 from lmkit.kinds.rows import csv_tables, read_csv, read_jsonl, read_mo
 
 MARK = b"\xef\xbb\xbf"
@@ -271,6 +272,16 @@ def test_a_key_that_a_row_lacks_is_null_there() -> None:
         pytest.param("null", r":4: a JSON object was expected", id="null"),
         pytest.param('{"a": 1' + "0" * 5000 + "}", r":4: Exceeds the limit", id="a number of 5,001 digits"),
         pytest.param('{"a": ' + "[" * 200_000, r":4: maximum recursion depth", id="200,000 brackets"),
+    ],
+)
+def test_a_line_that_does_not_fit_is_told_by_its_number(line: str, told: str) -> None:
+    with pytest.raises(DataError, match=r"^rows\.jsonl" + told):
+        from_jsonl(f'{{"a": 1}}\n\n{{"a": 2}}\n{line}\n{{"a": 3}}\n')
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
         pytest.param('{"a": "x"}', r":4: column 'a' mixes int and str", id="a text among numbers"),
         pytest.param('{"a": true}', r":4: column 'a' mixes bool and int", id="a boolean among numbers"),
         pytest.param('{"a": [1]}', r":4: column 'a' mixes int and list", id="a list among numbers"),
@@ -278,9 +289,13 @@ def test_a_key_that_a_row_lacks_is_null_there() -> None:
         pytest.param('{"t": "\\ud83d"}', r":4: column 't': .* surrogates not allowed", id="half a character"),
     ],
 )
-def test_a_line_that_does_not_fit_is_told_by_its_number(line: str, told: str) -> None:
-    with pytest.raises(DataError, match=r"^rows\.jsonl" + told):
-        from_jsonl(f'{{"a": 1}}\n\n{{"a": 2}}\n{line}\n{{"a": 3}}\n')
+def test_a_value_that_does_not_fit_its_column_is_noted_by_its_line(line: str, told: str) -> None:
+    table = read_jsonl(stream(f'{{"a": 1}}\n\n{{"a": 2}}\n{line}\n{{"a": 3}}\n'), "rows.jsonl")
+
+    (why,) = misfits_of(table).values()
+    assert re.match(r"rows\.jsonl" + told, why)
+    (column,) = misfits_of(table)
+    assert [from_text(text) for text in table[column].to_pylist()][2] == json.loads(line)[column]
 
 
 def test_whole_and_broken_numbers_make_one_column_of_numbers() -> None:

@@ -72,7 +72,7 @@ def test_a_column_that_the_task_needs_and_the_file_has_not(faults: Faults, minim
     films.write_text("review,label,film\ngood,1,a\n")
 
     assert faults(minimal) == [
-        "recipe.yaml:2:7  data: task 'text-classification' needs a column 'text'; the source has review, label, film. "
+        "recipe.yaml:2:7  data: task 'text-classification' needs a column 'text'; films.csv has review, label, film. "
         "Say which is meant: columns: {text: …} (the core)"
     ]
 
@@ -89,7 +89,7 @@ def test_columns_that_are_named_and_not_there(faults: Faults, minimal: str, film
         "data.split.group",
         "data.split.stratify",
     ]
-    assert "there is no column 'review'; the source has text, label, film" in told[0]
+    assert "there is no column 'review'; films.csv has text, label, film" in told[0]
 
 
 @pytest.mark.parametrize(

@@ -55,11 +55,15 @@ class PathsConfig(DataConfig):
     def given_splits(self) -> tuple[Split, ...] | None:
         return tuple(name for name in SPLITS if getattr(self.files, name) is not None) if self.files else None
 
+    @property
+    def file_names(self) -> Mapping[str, tuple[str, ...]]:
+        given = {"": self.path} if self.files is None else dict(self.files)
+        return {split: names_of(files) for split, files in given.items() if files is not None}
+
     def unreadable(self, folder: Path) -> Mapping[str, str]:
         from lmkit.builtin.data.files import check_files
 
-        given = {"path": self.path} if self.files is None else {f"files.{name}": item for name, item in self.files}
-        named = {key: names_of(files) for key, files in given.items() if files is not None}
+        named = {f"files.{split}" if split else "path": names for split, names in self.file_names.items()}
         return {key: wrong for key, names in named.items() if (wrong := check_files(folder, names)) is not None}
 
 

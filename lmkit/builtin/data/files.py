@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from lmkit.builtin.data.config import ArrowConfig, CsvConfig, JsonlConfig, Parqu
 from lmkit.builtin.data.opening import opened, unreadable
 from lmkit.errors import DataError, LmkitError
 from lmkit.kinds.data import file_identity
-from lmkit.kinds.notes import notes_of, with_notes
+from lmkit.kinds.notes import as_text, misfits_of, notes_of, with_misfits, with_notes
 from lmkit.kinds.rows import csv_tables, jsonl_tables, read_csv, read_jsonl
 
 if TYPE_CHECKING:
@@ -165,11 +165,29 @@ class FileSource:
         import pyarrow as pa
 
         tables = [self._read(path) for path in paths]
+        if len(tables) == 1:
+            return tables[0]
+        misfits = {column: why for table in tables for column, why in misfits_of(table).items()}
+        for column in dict.fromkeys(name for table in tables for name in table.column_names):
+            try:
+                fields = [pa.schema([table.schema.field(column)]) for table in tables if column in table.column_names]
+                pa.unify_schemas(fields)
+            except (pa.ArrowInvalid, pa.ArrowTypeError) as cause:
+                misfits[column] = f"{', '.join(map(str, paths))} do not fit one table: {cause}"
+        tables = [_as_text(table, misfits) for table in tables]
         notes = [note for table in tables for note in notes_of(table)]
-        try:
-            return with_notes(pa.concat_tables(tables, promote_options="default"), notes)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as cause:
-            raise DataError(f"{', '.join(map(str, paths))} do not fit one table: {cause}") from cause
+        return with_misfits(with_notes(pa.concat_tables(tables, promote_options="default"), notes), misfits)
+
+
+def _as_text(table: pa.Table, columns: Iterable[str]) -> pa.Table:
+    """The table with these of its columns as text."""
+    import pyarrow as pa
+
+    before = misfits_of(table)
+    for index, name in enumerate(table.column_names):
+        if name in columns and name not in before:
+            table = table.set_column(index, name, pa.array(map(as_text, table[name].to_pylist()), pa.string()))
+    return table
 
 
 def named(files: str | Sequence[str]) -> Sequence[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import lzma
 import pickle
@@ -17,7 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lmkit.data.prepare import Rows, prepare_rows
+from lmkit.data.writing import write_tables
 from lmkit.errors import DataError, RecipeError
+from lmkit.kinds.rows import jsonl_tables
 from lmkit.plugins import installed_plugins
 from lmkit.recipe.load import load_recipe
 
@@ -130,7 +133,7 @@ def test_a_file_without_a_header_is_told_by_the_columns_it_seems_to_have_and_rea
     read: Read, tmp_path: Path
 ) -> None:
     assert read("good,1\nbad,0\n", header=("text", "label")) == TWO
-    with pytest.raises(RecipeError, match="needs a column 'text'; the source has good, 1"):
+    with pytest.raises(RecipeError, match="needs a column 'text'; rows.csv has good, 1"):
         prepared(tmp_path, "{use: csv, path: rows.csv}")
 
 
@@ -192,9 +195,6 @@ def test_a_json_array_whatever_it_is_called(read: Read) -> None:
         ('{"text": "a"}\n{"text": "b', "rows.jsonl:2:10: not JSON: Unterminated string"),
         ('[{"text": "a"},\n{"text": "b"', "rows.jsonl:2:13: not JSON: Expecting ',' delimiter"),
         ('[{"text": "a"}, 3]', "rows.jsonl[1]: a JSON object was expected, a int was found"),
-        ('[{"text": "a"}, {"text": 3}]', "rows.jsonl[1]: column 'text' mixes int and str"),
-        ('{"text": "a", "label": 1}\n{"text": "b", "label": "1"}\n', "rows.jsonl:2: column 'label' mixes int and str"),
-        ('{"text": "\\ud83d"}\n', "rows.jsonl:1: column 'text': "),
         ('{"text": "a"}\n{"text": "b"}\x00\n', "rows.jsonl:2:14: not JSON: Extra data"),
         ('{"text": "a"}\n{"text": "a", "label": 1, "text": "b"}\n', "rows.jsonl:2: an object has the key 'text' twice"),
         ('[{"text": "a"}, {"meta": {"x": 1, "x": 1}}]', "rows.jsonl: an object has the key 'x' twice"),
@@ -299,11 +299,128 @@ def test_a_file_whose_name_has_a_star_is_a_file(read: Read) -> None:
     assert read("text\na\n", name="a[1]*.csv") == [{"text": "a"}]
 
 
-def test_files_that_do_not_fit_one_table_are_refused(refused: Refused, tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"text": "a", "label": 1}\n')
-    (tmp_path / "b.jsonl").write_text('{"text": "a", "label": ["x"]}\n')
+def test_columns_that_do_not_fit_one_table_are_refused_where_the_task_reads_them(tmp_path: Path) -> None:
+    for name, meta in (("a", 1), ("b", ["x"])):
+        rows = [{"text": f"{name}{number}", "label": number, "meta": meta} for number in range(2)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = "{use: jsonl, path: [a.jsonl, b.jsonl], split: {train: 1, validation: 0, test: 0}"
 
-    assert "do not fit one table" in refused("", "jsonl", path=("a.jsonl", "b.jsonl"))
+    assert prepared(tmp_path, data + "}").splits["train"]["meta"].to_pylist() == ["1", "1", '["x"]', '["x"]']
+    with pytest.raises(DataError, match=r"a\.jsonl, .*b\.jsonl do not fit one table"):
+        prepared(tmp_path, data + ", columns: {label: meta}}")
+
+
+MIXED = {
+    "an array": ('[{"text": "a"}, {"text": 3}]', r"rows\.jsonl\[1\]: column 'text' mixes int and str"),
+    "labels": (
+        '{"text": "a", "label": 1}\n{"text": "b", "label": "1"}',
+        r"rows\.jsonl:2: column 'label' mixes int and str",
+    ),
+    "half a character": ('{"text": "\\ud83d", "label": 1}', r"rows\.jsonl:1: column 'text': "),
+    "a whole number of 65 bits": ('{"text": "a", "label": 36893488147419103232}', r"rows\.jsonl:1: column 'label': "),
+}
+
+
+@pytest.mark.parametrize(("content", "told"), MIXED.values(), ids=MIXED)
+def test_mixed_columns_are_refused_by_their_line_where_the_task_reads_them(
+    tmp_path: Path, content: str, told: str
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(content.replace("}", ', "label": 0}') if "label" not in content else content)
+
+    with pytest.raises(DataError, match=told):
+        prepared(tmp_path, "{use: jsonl, path: rows.jsonl}")
+
+
+UNUSED = {
+    "mixed types": ['"none"', '{"a": 1}', "[1]", "null"],
+    "whole numbers of 64 bits and more": ["9223372036854775808", "36893488147419103232", "1", "-1e3"],
+    "half a character": ['"\\ud83d"', '"a"', '"b"', '"1"'],
+    "true among numbers": ["true", "1", "2.5", '"true"'],
+}
+
+
+@pytest.mark.parametrize("values", UNUSED.values(), ids=UNUSED)
+def test_a_column_that_nothing_uses_stops_nothing_and_is_written_as_it_was(tmp_path: Path, values: list[str]) -> None:
+    lines = [f'{{"text": "t{n}", "label": {n % 2}, "meta": {value}}}\n' for n, value in enumerate(values)]
+    (tmp_path / "rows.jsonl").write_text("".join(lines))
+
+    rows = prepared(tmp_path, "{use: jsonl, path: rows.jsonl, split: {train: 1, validation: 0, test: 0}}")
+    with (tmp_path / "rows.jsonl").open("rb") as stream:
+        write_tables(tmp_path / "out.jsonl", jsonl_tables(stream, "rows.jsonl", 10), "jsonl")
+
+    assert rows.splits["train"].num_rows == 4
+    written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["meta"] for row in written] == [json.loads(value) for value in values]
+
+
+def test_objects_with_different_keys_are_written_with_the_keys_that_they_had(tmp_path: Path) -> None:
+    rows = [{"text": "a", "meta": {"a": 1}}, {"text": "b", "meta": {"b": [{"c": 2}]}}, {"text": "c", "meta": None}]
+    stream = io.BytesIO("".join(json.dumps(row) + "\n" for row in rows).encode())
+
+    write_tables(tmp_path / "out.jsonl", jsonl_tables(stream, "rows.jsonl", 10), "jsonl")
+
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == rows
+
+
+POLARS = {
+    "large": (pa.large_string(), pa.large_list(pa.large_string())),
+    "views": (pa.string_view(), pa.list_(pa.string_view())),
+    "list views": (pa.string_view(), pa.list_view(pa.string())),
+    "fixed size": (pa.dictionary(pa.int32(), pa.string()), pa.list_(pa.string(), 2)),
+}
+
+
+@pytest.mark.parametrize(("text", "texts"), POLARS.values(), ids=POLARS)
+def test_text_and_lists_of_text_are_read_whatever_arrow_calls_them(
+    tmp_path: Path, text: pa.DataType, texts: pa.DataType
+) -> None:
+    table = pa.table(
+        {
+            "text": pa.array(["good", "bad"]).cast(text),
+            "label": pa.array(["1", "0"]).cast(text),
+            "tokens": pa.array([["a", "b"], ["c", "d"]], texts),
+            "tags": pa.array([["O", "B"], ["O", "O"]], texts),
+        }
+    )
+    with pa.OSFile(str(tmp_path / "rows.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    data = "{use: arrow, path: rows.arrow, split: {train: 1, validation: 0, test: 0}}"
+
+    classes = prepared(tmp_path, data).splits["train"]
+    tagged = prepared(tmp_path, data, "token-classification").splits["train"]
+
+    assert classes.select(["text", "label"]).to_pylist() == [
+        {"text": "good", "label": "1"},
+        {"text": "bad", "label": "0"},
+    ]
+    assert tagged["tokens"].to_pylist() == [["a", "b"], ["c", "d"]]
+    assert tagged["tags"].to_pylist() == [["O", "B"], ["O", "O"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("text,label\na,1\n", "rows.csv: the validation split is empty"),
+        ("text,label\n,1\n", "rows.csv: no row is left"),
+        ("text,label\n", "rows.csv: no row is left"),
+        ("text,label\na,1\nb,1\nc,1\nd,1\ne,1\nf,1\ng,1\nh,1\ni,1\nj,1\n", "rows.csv: the training rows have one"),
+    ],
+)
+def test_what_is_wrong_with_rows_names_their_file(tmp_path: Path, content: str, told: str) -> None:
+    (tmp_path / "rows.csv").write_text(content)
+
+    with pytest.raises(DataError) as error:
+        prepared(tmp_path, "{use: csv, path: rows.csv}")
+
+    assert str(error.value).startswith(told)
+
+
+def test_what_is_wrong_with_a_split_names_its_file(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "label": 1}\n{"text": "b", "label": 0}\n')
+    (tmp_path / "b.jsonl").write_text('{"data": [{"text": "a", "label": 1}]}\n')
+
+    with pytest.raises(DataError, match=r"^b\.jsonl: the test split has no column 'text', 'label'; it has 'data'"):
+        prepared(tmp_path, "{use: jsonl, files: {train: a.jsonl, test: b.jsonl}}")
 
 
 def test_each_split_may_have_several_files(tmp_path: Path) -> None:
@@ -320,10 +437,10 @@ def test_each_split_may_have_several_files(tmp_path: Path) -> None:
 RECIPE = "name: a\ndata: {}\ntask: text-classification\ntokenizer: wordpiece\nmodel: lstm\noptimizer: adamw\n"
 
 
-def prepared(folder: Path, data: str) -> Rows:
+def prepared(folder: Path, data: str, task: str = "text-classification") -> Rows:
     """What becomes of the rows of a recipe with this data block."""
     path = folder / "recipe.yaml"
-    path.write_text(RECIPE.replace("data: {}", f"data: {data}"))
+    path.write_text(RECIPE.replace("data: {}", f"data: {data}").replace("text-classification", task))
     catalog = installed_plugins().catalog
     return prepare_rows(load_recipe(path, ["stages=[train]"], catalog), folder, catalog)
 
