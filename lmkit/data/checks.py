@@ -191,15 +191,20 @@ def combined(inputs: NDArray[np.uint64], targets: NDArray[np.uint64]) -> NDArray
 
 
 def empty(table: pa.Table, columns: Sequence[Column]) -> Mask:
-    """(N,) true for rows in which one of the columns shows no text, no word or no label, or lacks one of its tags."""
+    """(N,) true for rows in which one of the columns shows no text, no word, no number or no label, or lacks one of its
+    tags. A set of labels, which are tags without words, may be empty."""
     found = np.zeros(table.num_rows, np.bool_)
+    words = any(column.type == "words" for column in columns)
     for column in columns:
         values = table[column.name].combine_chunks()
-        if pa.types.is_string(values.type):
+        if column.type == "number":
+            found |= np.asarray(pc.is_null(values), np.bool_)
+        elif pa.types.is_string(values.type):
             found |= ~visible_texts(values)
         else:
             visible = visible_texts(pc.list_flatten(values))
-            found |= ~rows_with(values, visible)
+            if column.type == "words" or words:
+                found |= ~rows_with(values, visible)
             if column.type == "tags":
                 found |= rows_with(values, ~visible)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lmkit.data.visible import rows_with
+from lmkit.data.visible import is_visible, rows_with
 from lmkit.errors import DataError
 from lmkit.kinds.notes import misfits_of
 from lmkit.spelling import nearest
@@ -72,7 +73,7 @@ def named_columns(
 def without_nuls(table: pa.Table, columns: Sequence[Column]) -> tuple[pa.Table, NDArray[np.bool_]]:
     """Return the table without NUL characters in the task's columns, and (N,) which rows had one."""
     found = np.zeros(table.num_rows, np.bool_)
-    for column in columns if table.num_rows else ():
+    for column in (column for column in columns if column.type != "number" and table.num_rows):
         values = table[column.name].combine_chunks()
         listed = pa.types.is_list(values.type)
         texts = pc.list_flatten(values) if listed else values
@@ -130,9 +131,30 @@ def _typed(values: pa.ChunkedArray, column: Column, where: str, used: NDArray[np
         if pa.types.is_nested(kind) or pa.types.is_floating(kind):
             raise DataError(f"{where}: a label is a name or a whole number, {kind} was found")
         return values.cast(pa.string()).fill_null("")
+    if column.type == "number":
+        return _numbers(values, column, where, used)
     if not _is_text(kind):
         raise DataError(f"{where}: text was expected for {column.name!r}, {kind} was found")
     return values.cast(pa.string()).fill_null("")
+
+
+def _numbers(values: pa.ChunkedArray, column: Column, where: str, used: NDArray[np.bool_]) -> pa.ChunkedArray:
+    """The values as float64; null where there is none, in text too. Raises DataError for what is no finite number."""
+    kind = values.type
+    if not (_is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        raise DataError(f"{where}: numbers were expected for {column.name!r}, {kind} was found")
+    found: list[float | None] = []
+    for row, value in enumerate(values.to_pylist()):
+        try:
+            number = None if value is None or (isinstance(value, str) and not is_visible(value)) else float(value)
+        except ValueError:
+            number = math.nan
+        if number is not None and not math.isfinite(number):
+            if used[row]:
+                raise DataError(f"{where}: row {row} has {value!r}; a number was expected for {column.name!r}")
+            number = None
+        found.append(number)
+    return pa.chunked_array([pa.array(found, pa.float64())])
 
 
 def _is_text(kind: pa.DataType) -> bool:

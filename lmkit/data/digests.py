@@ -31,9 +31,11 @@ def digests(table: pa.Table, columns: Sequence[str], normalise: Container[str] =
     return found
 
 
-def normalised(value: str | Sequence[str]) -> str:
+def normalised(value: str | Sequence[str] | float | None) -> str:
     """A text, or words joined to one, without differences of case, spacing and Unicode form (NFKC), and without
     characters that take no room."""
+    if value is None or isinstance(value, float):
+        return repr(value)
     text = value if isinstance(value, str) else " ".join(value)
     if not text.isascii():
         text = without_unseen(text)

@@ -159,7 +159,9 @@ def without_text(rows: pa.Table) -> tuple[int, ...]:
     return tuple(row for row, says in enumerate(said) if not says)
 
 
-def _says_something(value: str | list[str]) -> bool:
+def _says_something(value: str | list[str] | float | None) -> bool:
+    if value is None or isinstance(value, float):
+        return value is not None
     return any(map(is_visible, [value] if isinstance(value, str) else value))
 
 

@@ -31,13 +31,21 @@ IGNORED = -100
 """The label of positions that do not count."""
 
 
+ColumnType = Literal["text", "words", "label", "tags", "number"]
+Role = Literal["input", "target"]
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that a task reads. `label` and `tags` columns name the labels."""
+    """A column that a task reads.
+
+    `label` and `tags` columns name the labels. `tags` beside `words` are one for each word; without `words` they are a
+    set of labels, which may be empty. A `number` is a float64; numbers that are written as text are read as such.
+    """
 
     name: str
-    type: Literal["text", "words", "label", "tags"]
-    role: Literal["input", "target"]
+    type: ColumnType
+    role: Role
 
 
 class TaskConfig(ComponentConfig):

@@ -13,7 +13,7 @@ from lmkit.errors import LmkitError
 from lmkit.kinds.heads import Head
 from lmkit.kinds.metric import Answer, Direction, MetricConfig
 from lmkit.kinds.model import ModelConfig
-from lmkit.kinds.task import Column, TaskConfig
+from lmkit.kinds.task import Column, ColumnType, Role, TaskConfig
 from lmkit.kinds.transform import Changed, TransformConfig
 
 
@@ -31,10 +31,21 @@ def check_declarations(config: type[ComponentConfig]) -> None:
         _check_words(config, "reads", get_args(Changed))
     if issubclass(config, TaskConfig):
         _check_tuple(config, "columns", Column)
+        _check_columns(config)
         _check_tuple(config, "metrics", str)
         _check_tuple(config, "predicts", str)
         _check_types(config, "head_type", () if config.head_type is None else (config.head_type,), Head)
         _check_word(config, "answer", (*get_args(Answer), None))
+
+
+def _check_columns(config: type[TaskConfig]) -> None:
+    for column in config.columns:
+        for what, value, known in (("type", column.type, ColumnType), ("role", column.role, Role)):
+            if value not in get_args(known):
+                there = ", ".join(map(repr, get_args(known)))
+                raise LmkitError(
+                    f"{config.__qualname__}.columns: {column.name!r} has the {what} {value!r}; there are {there}"
+                )
 
 
 def _check_renamed(config: type[BaseModel]) -> None:

@@ -189,18 +189,20 @@ def _chosen(tables: Tables, splits: Sequence[str]) -> Tables:
 
 
 def _with_known_labels(tables: Tables, trained: TrainedModel, elsewhere: Elsewhere) -> tuple[Tables, dict[str, int]]:
-    """The rows whose labels the model can answer, and how many others there are, by label.
+    """The rows whose labels the model can answer, and how many others there are, by their unknown labels.
 
     Raises DataError for those, unless they are to be left out, and where none or no row is left.
     """
     column = next((column for column in trained.recipe.task.columns if column.type in ("label", "tags")), None)
     left_out: Counter[str] = Counter()
+    rows_left_out: Counter[str] = Counter()
     known = set(trained.labels)
     kept = {}
     for name, table in tables.items():
         values = table[column.name].to_pylist() if column else [()] * table.num_rows
         strange = [set([value] if isinstance(value, str) else value) - known for value in values]
         left_out.update(label for labels in strange for label in labels)
+        rows_left_out.update(", ".join(sorted(labels)) for labels in strange if labels)
         kept[name] = table.filter(pa.array([not labels for labels in strange], pa.bool_()))
     if left_out and not elsewhere.drops_unknown:
         raise DataError(_unknown(left_out, trained.labels, elsewhere.name))
@@ -209,7 +211,7 @@ def _with_known_labels(tables: Tables, trained: TrainedModel, elsewhere: Elsewhe
         raise DataError(
             f"{empty[0]} has no row to measure" + (" with a label that the model knows" if left_out else "")
         )
-    return kept, dict(left_out.most_common())
+    return kept, dict(rows_left_out.most_common())
 
 
 def _unknown(counts: Counter[str], labels: Sequence[str], name: str, most: int = 5) -> str:

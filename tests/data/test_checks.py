@@ -11,12 +11,14 @@ import pyarrow as pa
 import pytest
 
 from lmkit.builtin.tasks.config import TextClassificationConfig
+from lmkit.data.checks import empty
 from lmkit.data.columns import named_columns
 from lmkit.data.digests import digests, normalised
 from lmkit.data.ledger import Entry, Ledger, SplitAccount
 from lmkit.data.prepare import Rows
 from lmkit.errors import DataError
 from lmkit.kinds.data import ChecksConfig
+from lmkit.kinds.task import Column
 
 Prepare = Callable[..., Rows]
 
@@ -604,6 +606,33 @@ def test_words_and_tags_of_another_number_are_refused_with_their_rows(prepare: P
         prepare(rows, "tokens", split=ALL_TRAIN)
     with pytest.raises(DataError, match=re.escape("(row 1 of the test split): row 1 has 1 tokens and 2 tags. Mend")):
         prepare({"train": [rows[0]], "test": rows}, "tokens")
+
+
+def test_a_task_may_read_numbers_and_sets_of_labels() -> None:
+    columns = (Column("text", "text", "input"), Column("score", "number", "target"), Column("topics", "tags", "target"))
+    values = {
+        "text": ["a", "b", "c", "d", "e"],
+        "score": [1, 2.5, None, -1, 0],
+        "topics": [["x", "y"], [], ["x"], None, ["\u200b"]],
+    }
+
+    named = named_columns(pa.table(values), {}, columns, "rows.jsonl")
+    written = pa.table(values | {"score": ["1", "2.5", "", "-1e0", " 0"]})
+
+    assert named["score"].to_pylist() == [1.0, 2.5, None, -1.0, 0.0]
+    assert named_columns(written, {}, columns, "rows.csv")["score"].equals(named["score"])
+    assert named["topics"].to_pylist() == [["x", "y"], [], ["x"], [], ["\u200b"]]
+    assert empty(named, columns).tolist() == [False, False, True, False, True]
+
+
+@pytest.mark.parametrize("value", ["many", float("inf"), float("nan"), True, ["1"]], ids=repr)
+def test_what_is_no_number_is_refused_where_a_task_reads_one(value: Any) -> None:
+    table = pa.table({"score": [value]})
+
+    with pytest.raises(
+        DataError, match=r"a\.jsonl, column 'score': (row 0 has .*; a number was|numbers were) expected"
+    ):
+        named_columns(table, {}, (Column("score", "number", "target"),), "a.jsonl")
 
 
 def test_a_tag_that_no_training_row_has_is_a_tag_and_noted(prepare: Prepare) -> None:

@@ -31,7 +31,7 @@ from lmkit.kinds.data import DataConfig
 from lmkit.kinds.metric import MetricConfig
 from lmkit.kinds.model import ModelConfig
 from lmkit.kinds.optimizer import OptimizerConfig
-from lmkit.kinds.task import TaskConfig
+from lmkit.kinds.task import Column, TaskConfig
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -85,6 +85,16 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Add:
         ("Metric", "answers: ClassVar = ('label',)", "Config.answers has 'label'; there are 'a label', 'tags', 'text'"),
         ("Metric", "direction: ClassVar = 'up'", "Config.direction has 'up'; there are 'max', 'min'"),
         ("Task", "columns: ClassVar = ('text',)", "Config.columns is ('text',), not a tuple of Column"),
+        (
+            "Task",
+            "columns: ClassVar = (Column('text', 'string', 'input'),)",
+            "Config.columns: 'text' has the type 'string'; there are 'text', 'words', 'label', 'tags', 'number'",
+        ),
+        (
+            "Task",
+            "columns: ClassVar = (Column('text', 'text', 'output'),)",
+            "Config.columns: 'text' has the role 'output'; there are 'input', 'target'",
+        ),
         ("Task", "head_type: ClassVar = 'sequence'", "Config.head_type is 'sequence'; expected types of Head"),
         ("Optimizer", "renamed: ClassVar = ['old']", "Config.renamed is ['old'], not a mapping"),
         ("Optimizer", "renamed: ClassVar = {'old': 'lr'}", "Config.renamed has 'old': 'lr'; no setting is called 'lr'"),
