@@ -147,7 +147,7 @@ def _alike(alike: Alike, what: str) -> Iterator[RenderableType]:
 
 
 def _overlaps(overlaps: Sequence[Overlap]) -> Iterator[RenderableType]:
-    answers = [("with another target", True)] if any(each.contradicted is not None for each in overlaps) else []
+    answers = [("other target", True)] if any(each.contradicted is not None for each in overlaps) else []
     table = _table(
         ("rows of", False), ("in", False), ("exactly", True), ("but for case, spacing, Unicode", True), *answers
     )
