@@ -130,7 +130,7 @@ def _follow(
             opened = False
             pause = min(poll * 2**failures, LONGEST_PAUSE)
             failures += 1
-            if over and (not again or ending.left() <= pause):
+            if not again or (over and ending.left() <= pause):
                 return
         if over:
             time.sleep(pause)

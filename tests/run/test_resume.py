@@ -365,12 +365,12 @@ def test_a_resume_that_is_stopped_while_it_reads_leaves_the_run_as_it_was(
 def test_changes_that_are_allowed_are_recorded_and_hold(stopped: Path) -> None:
     from lmkit import resume_run
 
-    run = resume_run(stopped.name, runs=stopped.parent, overrides=["train.epochs=1"], allow_changes=True)
+    run = resume_run(stopped.name, runs=stopped.parent, overrides=["train.epochs=2"], allow_changes=True)
 
-    assert run.record.training["epochs"] == 1
-    assert run.recipe.train.epochs == 1
+    assert run.record.training["epochs"] == 2
+    assert run.recipe.train.epochs == 2
     (resumption,) = run.record.resumed
-    assert (resumption.state, list(resumption.changes)) == ("interrupted", ["train.epochs: 3 → 1"])
+    assert (resumption.state, list(resumption.changes)) == ("interrupted", ["train.epochs: 3 → 2"])
 
 
 @pytest.mark.slow
