@@ -60,7 +60,7 @@ def test_an_empty_split_is_named(recipe_file: Path) -> None:
 
     error, _ = failing(recipe_file, f"data.split={shares}")
 
-    assert str(error).startswith("the validation split is empty")
+    assert str(error).startswith("rows.jsonl: the validation split is empty")
 
 
 def test_a_split_that_the_data_lacks_is_named_before_there_is_a_run(recipe_file: Path) -> None:
